@@ -1,0 +1,30 @@
+# Two commands do everything on a fresh machine with Python >= 3.10: `make demo` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+
+.PHONY: demo test check clean
+
+demo: $(VENV)/train.installed
+	$(RUN) train/demo.py
+
+test: $(VENV)/dev.installed
+	$(RUN) -m pytest
+
+check: $(VENV)/dev.installed
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/pyright
+
+clean:
+	rm -rf $(VENV)
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/train.installed: pyproject.toml | $(VENV)/bin/python
+	$(RUN) -m pip install --quiet --editable ".[train]"
+	touch $@
+
+$(VENV)/dev.installed: pyproject.toml | $(VENV)/bin/python
+	$(RUN) -m pip install --quiet --editable ".[train,dev]"
+	touch $@ $(VENV)/train.installed
