@@ -1,0 +1,63 @@
+"""The scene graph as one sentence: the prompt that a text-to-image model gets for it."""
+
+from .scene_graph import SceneGraph
+
+_VOWELS = tuple("aeiou")
+_VOWEL_SOUNDS = ("heir", "honest", "honor", "honour", "hour")  # a silent h
+_CONSONANT_SOUNDS = tuple(  # "you" and "won"
+    "eu one ufo ukr ukulele unic unif union unis unit univ uran use usual ute".split()
+)
+_ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
+
+
+def caption(graph: SceneGraph) -> str:
+    """Describe every relation once, in order, and then every object in no relation.
+
+    "a small red circle left of a large blue square, a green triangle": an object is introduced with a or an,
+    the second of its kind with another, and named again with the (or the first, the second … where there are
+    several of a kind). Deterministic; every object's phrase occurs.
+    """
+    speaker = _Speaker(graph)
+    clauses = [
+        f"{speaker.mention(relation.subject)} {relation.predicate} {speaker.mention(relation.object)}"
+        for relation in graph.relations
+    ]
+    related = {position for relation in graph.relations for position in (relation.subject, relation.object)}
+    clauses += [
+        speaker.mention(position) for position in range(len(graph.objects)) if position not in related
+    ]
+    return ", ".join(clauses)
+
+
+class _Speaker:
+    """Chooses the words for each mention of an object, remembering what was mentioned before."""
+
+    def __init__(self, graph: SceneGraph):
+        self.phrases = [item.phrase for item in graph.objects]
+        self.mentioned: dict[str, list[int]] = {}  # phrase → its objects, by first mention
+
+    def mention(self, position: int) -> str:
+        phrase = self.phrases[position]
+        same = self.mentioned.setdefault(phrase, [])
+        if position not in same:
+            same.append(position)
+            return f"{_article(phrase)} {phrase}" if len(same) == 1 else f"another {phrase}"
+        if self.phrases.count(phrase) == 1:
+            return f"the {phrase}"
+        return f"the {_ordinal(same.index(position))} {phrase}"
+
+
+def _article(phrase: str) -> str:
+    word = phrase.lower()
+    if word.startswith(_VOWEL_SOUNDS):
+        return "an"
+    return "an" if word.startswith(_VOWELS) and not word.startswith(_CONSONANT_SOUNDS) else "a"
+
+
+def _ordinal(index: int) -> str:
+    """The ordinal of a position from 0: first, second, … tenth, 11th."""
+    if index < len(_ORDINALS):
+        return _ORDINALS[index]
+    number = index + 1
+    ending = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{ending}"
