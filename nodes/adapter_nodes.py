@@ -1,0 +1,77 @@
+"""The node that opens an adapter file."""
+
+import dataclasses
+import os
+
+import comfy.model_management
+import comfy.model_patcher
+import comfy.ops
+import comfy.utils
+from comfy_api.latest import io
+
+from ..sg_models.adapter import read_adapter
+from .attention import host_attention
+from .model_folders import ADAPTERS, adapter_names, adapter_path
+from .socket_types import CATEGORY, AdapterSocket, LoadedAdapter
+
+
+class SGAdapterLoader(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="SGAdapterLoader",
+            display_name="Load Scene Graph Adapter",
+            category=CATEGORY,
+            description="Opens the trained weights that make a base model follow scene graphs.",
+            search_aliases=["adapter", "gsa", "gligen", "scene graph weights"],
+            inputs=[
+                io.Combo.Input(
+                    "adapter_name",
+                    options=adapter_names(),
+                    tooltip=f"A .safetensors file in ComfyUI/models/{ADAPTERS}, or one that came with this pack. "
+                    "It must have been trained on the base model of the workflow.",
+                )
+            ],
+            outputs=[
+                AdapterSocket.Output(
+                    id="adapter",
+                    display_name="adapter",
+                    tooltip="The weights, for Encode Scene Graph and Apply Scene Graph. Use the same one in both.",
+                )
+            ],
+        )
+
+    @classmethod
+    def fingerprint_inputs(cls, adapter_name: str) -> int:
+        return os.stat(adapter_path(adapter_name)).st_mtime_ns
+
+    @classmethod
+    def execute(cls, adapter_name: str) -> io.NodeOutput:
+        return io.NodeOutput(load_adapter(adapter_path(adapter_name)))
+
+
+def load_adapter(path: str) -> LoadedAdapter:
+    """Reads an adapter file into a module that ComfyUI moves between devices.
+
+    Raises `AdapterError` if the file is missing, damaged or not one of this project's.
+    """
+    # importing the graph encoder takes torch-geometric with it: over a second that ComfyUI's start must not pay
+    from ..sg_models.gsa_adapter import KIND, GSAAdapter
+
+    file = read_adapter(path)
+    file.check_kind(KIND)
+    offload_device = comfy.model_management.unet_offload_device()
+    module = GSAAdapter(
+        file.config,
+        operations=comfy.ops.manual_cast,
+        attention=host_attention,
+        dtype=comfy.utils.weight_dtype(file.state_dict),
+        device=offload_device,
+    ).eval()
+    patcher = comfy.model_patcher.CoreModelPatcher(
+        module, load_device=comfy.model_management.get_torch_device(), offload_device=offload_device
+    )
+    module.load_state_dict(file.state_dict, assign=patcher.is_dynamic())
+    header = dataclasses.replace(file, state_dict={})
+    identity = (os.path.realpath(path), os.stat(path).st_mtime_ns)
+    return LoadedAdapter(file=header, patcher=patcher, identity=identity)

@@ -1,0 +1,19 @@
+"""What the pack adds to ComfyUI: model folders, the SG-Mini architecture and the nodes."""
+
+from comfy_api.latest import ComfyExtension, io
+
+from .adapter_nodes import SGAdapterLoader
+from .gated_attention_nodes import GatedSelfAttentionPatch
+from .graph_encoder_nodes import GraphEncoder
+from .model_folders import register_model_folders
+from .scene_graph_nodes import SceneGraphInput, SGCaption
+from .sg_mini_base import register_sg_mini
+
+
+class SceneGraphExtension(ComfyExtension):
+    async def on_load(self) -> None:
+        register_model_folders()
+        register_sg_mini()
+
+    async def get_node_list(self) -> list[type[io.ComfyNode]]:
+        return [SceneGraphInput, SGCaption, SGAdapterLoader, GraphEncoder, GatedSelfAttentionPatch]

@@ -1,0 +1,125 @@
+"""The node that makes a model obey a scene graph through gated self-attention."""
+
+import comfy.model_sampling
+import comfy.supported_models
+from comfy.model_patcher import ModelPatcher
+from comfy_api.latest import io
+
+from ..sg_models import sg_mini
+from .gated_attention_patch import GatedAttentionPatch
+from .sg_mini_base import SGMini
+from .socket_types import CATEGORY, AdapterSocket, EmbedsSocket, GraphEmbeds, LoadedAdapter
+
+WRONG_FAMILY = (
+    "Apply Scene Graph needs a Stable Diffusion 2.x or SG-Mini model, got {family}. Load the base that the adapter was "
+    "trained on: {base}."
+)
+OTHER_ADAPTER = (
+    "The embeds were made by another adapter than the one connected here. Connect the same Load Scene Graph Adapter "
+    "node to Encode Scene Graph and to Apply Scene Graph."
+)
+
+
+class GatedSelfAttentionPatch(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="GatedSelfAttentionPatch",
+            display_name="Apply Scene Graph",
+            category=CATEGORY,
+            description="Makes the model obey a scene graph: every transformer block of the UNet also attends to the "
+            "graph's objects and relations. Costs one UNet call per step, as without it.",
+            search_aliases=["gated self-attention", "gligen", "gsa", "apply scene graph", "scene graph conditioning"],
+            inputs=[
+                io.Model.Input("model", tooltip="The base that the adapter was trained on, LoRAs and all."),
+                AdapterSocket.Input("adapter", tooltip="The adapter that also encoded the graph."),
+                EmbedsSocket.Input("embeds", tooltip="The encoded graph, from Encode Scene Graph."),
+                io.Conditioning.Input("positive", tooltip="The prompt. It gets the graph's tokens."),
+                io.Conditioning.Input("negative", tooltip='The negative prompt. It gets the tokens for "no graph".'),
+                io.Float.Input(
+                    "strength",
+                    default=1.0,
+                    min=0.0,
+                    max=2.0,
+                    step=0.05,
+                    tooltip="How strongly the picture follows the graph. 1 is what the adapter was trained with; 0 "
+                    "leaves the model as it was, at no cost.",
+                ),
+                io.Float.Input(
+                    "start",
+                    default=0.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    advanced=True,
+                    tooltip="The part of sampling after which the graph comes in. The layout is settled early: "
+                    "leave this at 0 unless you know why.",
+                ),
+                io.Float.Input(
+                    "end",
+                    default=1.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    advanced=True,
+                    tooltip="The part of sampling after which the graph is let go, so that the base alone finishes "
+                    "the details.",
+                ),
+            ],
+            outputs=[
+                io.Model.Output(id="model_out", display_name="model", tooltip="The model with the graph's attention."),
+                io.Conditioning.Output(
+                    id="positive_out",
+                    display_name="positive",
+                    tooltip="The prompt with the graph's tokens. Connect it to the same sampler as the model.",
+                ),
+                io.Conditioning.Output(
+                    id="negative_out",
+                    display_name="negative",
+                    tooltip='The negative prompt with the "no graph" tokens. Connect it to the same sampler.',
+                ),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        model: ModelPatcher,
+        adapter: LoadedAdapter,
+        embeds: GraphEmbeds,
+        positive: list,
+        negative: list,
+        strength: float,
+        start: float,
+        end: float,
+    ) -> io.NodeOutput:
+        if embeds.made_by != adapter.identity:
+            raise ValueError(OTHER_ADAPTER)
+        adapter.file.check_base(*base_and_prediction(model, adapter.file.base))
+        if strength == 0.0 or start >= end:
+            return io.NodeOutput(model, positive, negative)
+        sampling = model.get_model_object("model_sampling")
+        patch = GatedAttentionPatch(
+            adapter.patcher, strength, sampling.percent_to_sigma(start), sampling.percent_to_sigma(end)
+        )
+        return io.NodeOutput(
+            patch.apply_to(model),
+            patch.attach(positive, embeds.tokens),
+            # always, and with as many tokens: else the UNet runs twice per step, without the nulls of the training
+            patch.attach(negative, embeds.null_tokens),
+        )
+
+
+def base_and_prediction(model: ModelPatcher, wanted_base: str) -> tuple[str, str]:
+    """Which of this project's bases a model is, and what it predicts ("epsilon" or "v_prediction").
+
+    Raises `ValueError` in words if it is none of them.
+    """
+    sampling = model.get_model_object("model_sampling")
+    prediction = "v_prediction" if isinstance(sampling, comfy.model_sampling.V_PREDICTION) else "epsilon"
+    config = model.model.model_config
+    if isinstance(config, SGMini):
+        return sg_mini.NAME, prediction
+    if type(config) is comfy.supported_models.SD20:
+        return ("sd21" if prediction == "v_prediction" else "sd21-base"), prediction
+    raise ValueError(WRONG_FAMILY.format(family=type(config).__name__, base=wanted_base))

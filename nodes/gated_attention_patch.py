@@ -1,0 +1,92 @@
+"""Gated self-attention inside ComfyUI's UNet.
+
+The weights travel with MODEL and the tokens with CONDITIONING, so that positive and negative stay in one UNet call,
+and areas, batches and timestep ranges work as for prompts. ComfyUI hands a conditioning's extra tensors to the UNet as
+keyword arguments; a wrapper around the UNet puts them where the patch in its transformer blocks finds them.
+"""
+
+import uuid
+
+import comfy.conds
+import torch
+from comfy.model_patcher import ModelPatcher
+from comfy.patcher_extension import WrappersMP
+from torch import Tensor
+
+from .attention import attention_options
+
+UNCONNECTED = (
+    "Apply Scene Graph patched the model, but neither the positive nor the negative conditioning of this sampler comes "
+    "from the same node. Connect its positive and negative outputs to the sampler as well."
+)
+
+
+class GatedAttentionPatch:
+    """One application of an adapter to a model.
+
+    ComfyUI asks the registered object itself for `models()`, to load the weights together with the UNet's: register
+    the object, never a bound method of it.
+    """
+
+    def __init__(self, patcher: ModelPatcher, strength: float, first_sigma: float, last_sigma: float):
+        self.patcher = patcher
+        self.strength = strength
+        self.first_sigma = first_sigma
+        self.last_sigma = last_sigma
+        self.key = f"scene_graph_tokens_{uuid.uuid4().hex}"  # several adapters may be stacked
+
+    def apply_to(self, model: ModelPatcher) -> ModelPatcher:
+        """A clone of the model that has this patch."""
+        patched = model.clone()
+        patched.set_model_patch(self, "middle_patch")
+        patched.add_wrapper_with_key(WrappersMP.DIFFUSION_MODEL, self.key, self.carry_tokens)
+        patched.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, self.key, self.check_wiring)
+        return patched
+
+    def attach(self, conditioning: list, tokens: Tensor) -> list:
+        """A copy of the conditioning that carries tokens [B, T, D + 1] for this patch."""
+        carried = comfy.conds.CONDRegular(tokens)
+        return [
+            [prompt, {**extras, "model_conds": {**extras.get("model_conds", {}), self.key: carried}}]
+            for prompt, extras in conditioning
+        ]
+
+    def models(self) -> list[ModelPatcher]:
+        return [self.patcher]
+
+    def check_wiring(self, executor, *args, **kwargs):
+        """OUTER_SAMPLE wrapper: says what is missing when no conditioning carries the tokens."""
+        conditionings = executor.class_obj.conds.values()
+        if not any(self.key in extras["model_conds"] for extras_list in conditionings for extras in extras_list):
+            raise ValueError(UNCONNECTED)
+        return executor(*args, **kwargs)
+
+    def carry_tokens(
+        self, executor, x, timesteps, context=None, y=None, control=None, transformer_options=None, **kwargs
+    ):
+        """DIFFUSION_MODEL wrapper: passes the tokens on to the transformer blocks while the schedule is active."""
+        tokens = kwargs.pop(self.key, None)
+        if tokens is not None and self.is_active(transformer_options):
+            transformer_options = {**transformer_options, self.key: tokens}
+        return executor(x, timesteps, context, y, control, transformer_options, **kwargs)
+
+    def is_active(self, transformer_options: dict) -> bool:
+        sigma = transformer_options["sigmas"][0].item()
+        return self.last_sigma <= sigma <= self.first_sigma
+
+    @torch.compiler.disable
+    def __call__(self, x: Tensor, extra_options: dict) -> Tensor:
+        """`middle_patch`: runs after self-attention in every transformer block, on x [B, N, C]."""
+        tokens = extra_options.get(self.key)
+        if tokens is None:
+            return x
+        block = self.patcher.model.gated_attention.block(block_address(extra_options["block"]))
+        size = tuple(extra_options["activations_shape"][-2:])
+        with attention_options(attn_precision=extra_options["attn_precision"], transformer_options=extra_options):
+            return block(x, tokens, size, self.strength)
+
+
+def block_address(block: tuple[str, int]) -> str:
+    """The LDM name of the transformer in a UNet block, from ComfyUI's (place, number)."""
+    place, number = block
+    return "middle_block.1" if place == "middle" else f"{place}_blocks.{number}.1"

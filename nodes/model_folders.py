@@ -1,0 +1,29 @@
+"""Where ComfyUI finds this pack's weights: the shipped files, and `ComfyUI/models/scene_graph` for further adapters."""
+
+import os
+from pathlib import Path
+
+import folder_paths
+
+ADAPTERS = "scene_graph"
+SHIPPED = Path(__file__).resolve().parent.parent / "models"  # sorted like ComfyUI's own folder of that name
+
+
+def register_model_folders() -> None:
+    """Lists the shipped checkpoint in *Load Checkpoint* and gives adapters a folder type of their own."""
+    folder_paths.add_model_folder_path("checkpoints", str(SHIPPED / "checkpoints"))
+    folder_paths.add_model_folder_path(ADAPTERS, os.path.join(folder_paths.models_dir, ADAPTERS))
+    folder_paths.add_model_folder_path(ADAPTERS, str(SHIPPED / ADAPTERS))
+    paths, extensions = folder_paths.folder_names_and_paths[ADAPTERS]
+    # ComfyUI takes an empty set to mean every file; entries of extra_model_paths.yaml arrive with one
+    folder_paths.folder_names_and_paths[ADAPTERS] = (paths, {*extensions, ".safetensors"})
+
+
+def adapter_names() -> list[str]:
+    """The files that *Load Scene Graph Adapter* offers."""
+    return folder_paths.get_filename_list(ADAPTERS)
+
+
+def adapter_path(name: str) -> str:
+    """The full path of an adapter file; `FileNotFoundError` if there is none of that name."""
+    return folder_paths.get_full_path_or_raise(ADAPTERS, name)

@@ -1,0 +1,58 @@
+"""Makes the workflows' thumbnails: the graph as a drawing, and beside it what a running ComfyUI draws for it.
+
+    python tests/host/make_thumbnails.py http://127.0.0.1:8188
+
+Stable Diffusion's weights are not at hand where this project is built: its workflows show their graph alone.
+"""
+
+import io
+import json
+import sys
+import urllib.parse
+import urllib.request
+from pathlib import Path
+
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).resolve().parents[2])]
+
+from comfyui_host import REPOSITORY, Server  # noqa: E402
+from PIL import Image  # noqa: E402
+from ui_to_api import api_prompt  # noqa: E402
+
+from sg_models.graph_drawing import draw_scene_graph  # noqa: E402
+from sg_models.graph_formats import parse_scene_graph  # noqa: E402
+
+WIDTH, HEIGHT = 512, 256
+QUALITY = 90
+
+
+def main(url: str) -> None:
+    server = Server(url.rstrip("/"), Path(), Path())
+    object_info = server.get("/object_info")
+    for file in sorted((REPOSITORY / "workflows").glob("*.json")):
+        workflow = json.loads(file.read_text())
+        picture = draw(server, workflow, object_info) if file.stem.endswith("sg-mini") else None
+        compose(workflow, picture).save(file.with_suffix(".jpg"), quality=QUALITY, optimize=True)
+        print(file.with_suffix(".jpg"))
+
+
+def draw(server: Server, workflow: dict, object_info: dict) -> Image.Image:
+    """The picture that a workflow saves."""
+    outputs = server.run(api_prompt(workflow, object_info))["outputs"].values()
+    saved = next(file for out in outputs for file in out.get("images", []) if file["type"] == "output")
+    with urllib.request.urlopen(f"{server.url}/view?{urllib.parse.urlencode(saved)}", timeout=30) as response:
+        return Image.open(io.BytesIO(response.read())).convert("RGB")
+
+
+def compose(workflow: dict, picture: Image.Image | None) -> Image.Image:
+    (text,) = [node["widgets_values"][0] for node in workflow["nodes"] if node["type"] == "SceneGraphInput"]
+    graph = parse_scene_graph(text)
+    if picture is None:
+        return draw_scene_graph(graph, WIDTH, HEIGHT).convert("RGB")
+    sheet = Image.new("RGB", (WIDTH, HEIGHT))
+    sheet.paste(draw_scene_graph(graph, WIDTH - HEIGHT, HEIGHT), (0, 0))
+    sheet.paste(picture.resize((HEIGHT, HEIGHT), Image.Resampling.LANCZOS), (WIDTH - HEIGHT, 0))
+    return sheet
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,81 @@
+"""ComfyUI and the standalone scripts compute the same: phrase vectors, grounding tokens and whole samplings."""
+
+from pathlib import Path
+
+import pytest
+from comfyui_host import REPOSITORY
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("diffusers", reason="the standalone side needs the train extra")
+
+from safetensors.torch import load_file  # noqa: E402
+
+from sg_models.adapter import read_adapter  # noqa: E402
+from sg_models.graph_formats import parse_scene_graph  # noqa: E402
+from sg_models.gsa_adapter import GSAAdapter, graph_phrases  # noqa: E402
+from train.base_model import load_sg_mini  # noqa: E402
+from train.grounded_unet import attach  # noqa: E402
+from train.sampling import sample_latents  # noqa: E402
+
+LATENT_TOLERANCE = 1e-3
+TOLERANCE = 1e-4
+
+
+@pytest.fixture(scope="module")
+def base():
+    return load_sg_mini(REPOSITORY / "models" / "checkpoints" / "sg_mini.safetensors").frozen()
+
+
+@pytest.fixture(scope="module")
+def tensors(measured):
+    return load_file(measured.tensors)
+
+
+def standalone(path: Path) -> GSAAdapter:
+    file = read_adapter(path)
+    adapter = GSAAdapter(file.config).eval().requires_grad_(False)
+    adapter.load_state_dict({name: tensor.float() for name, tensor in file.state_dict.items()})
+    return adapter
+
+
+def test_phrase_vectors_are_transformers_own(measured, tensors, base):
+    texts = measured["phrases"]["texts"]
+    expected = base.encode_phrases(texts)
+    for number, text in enumerate(texts):
+        torch.testing.assert_close(tensors[f"phrase.{number}"], expected[text], atol=TOLERANCE, rtol=TOLERANCE)
+
+
+def test_each_phrase_is_encoded_once_in_one_batch(measured):
+    assert measured["phrases"]["calls"] == [3], "dog, near and cat"
+
+
+def test_clip_skip_does_not_change_phrase_vectors(measured):
+    assert measured["phrases"]["clip_skip"] == 0.0
+
+
+def test_grounding_tokens_are_the_librarys_own(measured, tensors, base):
+    graph = parse_scene_graph(measured["grounding_tokens"]["graph"])
+    adapter = standalone(Path(measured["grounding_tokens"]["adapter"]))
+    tokens = adapter.tokens([graph], base.encode_phrases(graph_phrases([graph])))
+    torch.testing.assert_close(tensors["tokens"], tokens, atol=TOLERANCE, rtol=TOLERANCE)
+    torch.testing.assert_close(tensors["null_tokens"], adapter.null_tokens(1), atol=0.0, rtol=0.0)
+
+
+def test_latents_are_the_standalone_samplers_own(measured, tensors, base):
+    run, noise = measured["parity"], tensors["noise"]
+    graphs = [parse_scene_graph(run["graph"])] * len(noise)
+    prompts = (base.encode_prompts([text]).expand(len(noise), -1, -1) for text in ("an image", ""))
+    positive, negative = prompts
+    names = [name for name in tensors if name.startswith("parity.")]
+    assert len(names) > 1, "no adapter was shipped"
+    for name in names:
+        tokens = None
+        if (path := name.removeprefix("parity.")) != "base":
+            adapter = standalone(Path(path))
+            attach(base.unet, adapter)
+            vectors = base.encode_phrases(graph_phrases(graphs))
+            tokens = adapter.tokens(graphs, vectors), adapter.null_tokens(len(graphs))
+        expected = sample_latents(
+            base, positive, negative, noise, tokens=tokens, steps=run["steps"], guidance=run["guidance"]
+        )
+        assert (tensors[name] - expected).abs().max().item() <= LATENT_TOLERANCE, name
