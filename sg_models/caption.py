@@ -23,9 +23,7 @@ def caption(graph: SceneGraph) -> str:
         for relation in graph.relations
     ]
     related = {position for relation in graph.relations for position in (relation.subject, relation.object)}
-    clauses += [
-        speaker.mention(position) for position in range(len(graph.objects)) if position not in related
-    ]
+    clauses += [speaker.mention(position) for position in range(len(graph.objects)) if position not in related]
     return ", ".join(clauses)
 
 

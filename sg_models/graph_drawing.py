@@ -21,9 +21,7 @@ def draw_scene_graph(graph: SceneGraph, width: int = 512, height: int = 512) -> 
     need a system font (see `label_font`). Raises ValueError for sizes out of range.
     """
     if not (MIN_SIDE <= width <= MAX_SIDE and MIN_SIDE <= height <= MAX_SIDE):
-        raise ValueError(
-            f"a picture of {width} x {height} pixels; each side must be {MIN_SIDE} to {MAX_SIDE}"
-        )
+        raise ValueError(f"a picture of {width} x {height} pixels; each side must be {MIN_SIDE} to {MAX_SIDE}")
     scene = fitting_scene(graph, width * SUPERSAMPLING, height * SUPERSAMPLING, SUPERSAMPLING)
     plan = best_plan(graph, scene)
     image = Image.new("RGB", (scene.width, scene.height), BACKGROUND)
@@ -41,9 +39,7 @@ def draw_scene_graph(graph: SceneGraph, width: int = 512, height: int = 512) -> 
     return image.resize((width, height), Image.Resampling.LANCZOS)
 
 
-def _draw_text(
-    draw: ImageDraw.ImageDraw, lines: list[str], centre: Array, font_size: float, ink: str
-) -> None:
+def _draw_text(draw: ImageDraw.ImageDraw, lines: list[str], centre: Array, font_size: float, ink: str) -> None:
     top = centre[1] - (len(lines) - 1) * LINE_HEIGHT * font_size / 2
     for i, line in enumerate(lines):
         y = top + i * LINE_HEIGHT * font_size

@@ -75,9 +75,7 @@ def _wrap(text: str, font_size: float, max_width: float) -> list[str]:
             word = word[fits:]
         line = word
     lines.append(line)
-    return (
-        lines if len(lines) <= MAX_LINES else [*lines[: MAX_LINES - 1], lines[MAX_LINES - 1][:-2] + ELLIPSIS]
-    )
+    return lines if len(lines) <= MAX_LINES else [*lines[: MAX_LINES - 1], lines[MAX_LINES - 1][:-2] + ELLIPSIS]
 
 
 def _text_size(lines: list[str], font_size: float, padding: tuple[float, float]) -> tuple[float, float]:
@@ -100,9 +98,7 @@ def fitting_scene(graph: SceneGraph, width: int, height: int, resolution: int) -
 
 def _has_room(scene: Scene) -> bool:
     covered = np.prod(scene.node_sizes + scene.font_size, axis=1).sum()
-    covered += (
-        3 * np.prod(scene.label_sizes, axis=1).sum()
-    )  # the label, and as much of its arrow on both sides
+    covered += 3 * np.prod(scene.label_sizes, axis=1).sum()  # the label, and as much of its arrow on both sides
     return covered <= MAX_COVERED_SHARE * scene.width * scene.height
 
 
@@ -168,9 +164,7 @@ def _layouts(graph: SceneGraph, scene: Scene) -> list[Array]:
     layouts = [nx.circular_layout(network)]
     for seed in range(SPRING_LAYOUTS if few else 1):
         tied = pulled if seed % 2 else nx.Graph(network)
-        distance = (1 + seed % 3) / len(
-            network
-        ) ** 0.5  # 1/sqrt(n) is networkx's own choice; larger spreads more
+        distance = (1 + seed % 3) / len(network) ** 0.5  # 1/sqrt(n) is networkx's own choice; larger spreads more
         layouts.append(nx.spring_layout(tied, k=distance, seed=seed, iterations=80))
     if few and nx.check_planarity(network)[0]:
         layouts.append(nx.planar_layout(network))
@@ -243,9 +237,7 @@ def _crowding(scene: Scene, centres: Array) -> float:
     """
     if len(centres) == 1:
         return 0.0
-    distance = np.hypot(*(centres[:, None] - centres).transpose(2, 0, 1)) + np.diag(
-        np.full(len(centres), np.inf)
-    )
+    distance = np.hypot(*(centres[:, None] - centres).transpose(2, 0, 1)) + np.diag(np.full(len(centres), np.inf))
     even = (scene.width * scene.height / len(centres)) ** 0.5
     return float(np.clip(1 - distance.min(axis=1) / even, 0, 1).mean())
 
@@ -280,9 +272,7 @@ def _place_labels(scene: Scene, centres: Array, curves: list[Array]) -> tuple[Ar
         places = range(0, len(curve), max(1, len(curve) // LABEL_PLACES))
         candidates = curve[sorted(places, key=lambda point: abs(point - middle))]
         candidates = np.clip(candidates, size / 2, np.array([scene.width, scene.height]) - size / 2)
-        reach = (np.array(taken_sizes) + size) / 2 - np.abs(
-            candidates[:, None] - np.array(taken_centres)
-        )  # [P, N, 2]
+        reach = (np.array(taken_sizes) + size) / 2 - np.abs(candidates[:, None] - np.array(taken_centres))  # [P, N, 2]
         overlap = np.clip(reach, 0, None).prod(axis=2).sum(axis=1) / size.prod()  # [P]
         best = int(overlap.argmin())  # the first of the best: nearest to the middle
         labels[i], total = candidates[best], total + float(overlap[best])
@@ -301,9 +291,7 @@ def _hits(scene: Scene, centres: Array, curves: list[Array]) -> int:
     """How many arrows run through the box of a third object."""
     hits = 0
     for (subject, object_), curve in zip(scene.ends, curves, strict=True):
-        inside = (np.abs(curve[:, None] - centres) < scene.node_sizes / 2 + scene.font_size / 4).all(
-            axis=2
-        )  # [P, O]
+        inside = (np.abs(curve[:, None] - centres) < scene.node_sizes / 2 + scene.font_size / 4).all(axis=2)  # [P, O]
         through = np.flatnonzero(inside.any(axis=0))
         hits += int((~np.isin(through, (subject, object_))).sum())
     return hits

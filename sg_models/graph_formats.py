@@ -60,9 +60,7 @@ def _read_json(value: Any) -> list[SceneGraph]:
     if isinstance(value, Mapping):
         return [read_record(value)]
     if not isinstance(value, list | tuple):
-        raise SceneGraphError(
-            f"expected text, a JSON object or a list, got {described(value)}; write {GRAPH_EXAMPLE}"
-        )
+        raise SceneGraphError(f"expected text, a JSON object or a list, got {described(value)}; write {GRAPH_EXAMPLE}")
     graphs = []
     for i, record in enumerate(value):
         expect_mapping(record, f"[{i}]", GRAPH_EXAMPLE)

@@ -46,9 +46,7 @@ def read_record(record: Record) -> SceneGraph:
         return read_visual_genome(record)
     if "objects" in record:
         return SceneGraph.from_dict(record)
-    raise SceneGraphError(
-        'no scene graph in this JSON object; write {"objects": [{"name": "dog"}], "relations": []}'
-    )
+    raise SceneGraphError('no scene graph in this JSON object; write {"objects": [{"name": "dog"}], "relations": []}')
 
 
 def read_sg2im(record: Record) -> SceneGraph:
@@ -109,9 +107,7 @@ def read_laion_sg(record: Record) -> SceneGraph:
     relations = []
     for i, edge in enumerate(expect_list(record.get("relations", ()), "relations", f"[{example}]")):
         expect_mapping(edge, f"relations[{i}]", example)
-        relations.append(
-            _foreign_relation(edge, ("item1", "relation", "item2"), positions, f"relations[{i}]")
-        )
+        relations.append(_foreign_relation(edge, ("item1", "relation", "item2"), positions, f"relations[{i}]"))
     return SceneGraph(tuple(objects), tuple(relations))
 
 
@@ -122,9 +118,7 @@ def read_node_link(record: Record) -> SceneGraph:
     Integer edge keys give the order of the relations, because networkx itself lists edges node by node.
     """
     if record.get("directed") is False:
-        raise SceneGraphError(
-            "relations have a direction; write true (a DiGraph or MultiDiGraph)", "directed"
-        )
+        raise SceneGraphError("relations have a direction; write true (a DiGraph or MultiDiGraph)", "directed")
     objects: list[SceneObject] = []
     positions: Positions = {}
     for i, node in enumerate(expect_list(record["nodes"], "nodes", '[{"id": 0, "name": "dog"}]')):
@@ -133,11 +127,7 @@ def read_node_link(record: Record) -> SceneGraph:
         with located(path):
             node_id = expect_key(node, "id", "0")
             _add_position(positions, node_id, "id")
-            name = (
-                node_id
-                if "name" not in node and isinstance(node_id, str)
-                else expect_key(node, "name", '"dog"')
-            )
+            name = node_id if "name" not in node and isinstance(node_id, str) else expect_key(node, "name", '"dog"')
             objects.append(_foreign_object(name, "name", node, node.get("box")))
     edges_key = "links" if "links" in record else "edges"
     example = '{"source": 0, "target": 1, "predicate": "on"}'
@@ -162,9 +152,7 @@ def read_visual_genome(record: Record) -> SceneGraph:
     size = _image_size(record)
     objects: list[SceneObject] = []
     positions: Positions = {}
-    for i, item in enumerate(
-        expect_list(record.get("objects", ()), "objects", '[{"object_id": 1, "names": ["dog"]}]')
-    ):
+    for i, item in enumerate(expect_list(record.get("objects", ()), "objects", '[{"object_id": 1, "names": ["dog"]}]')):
         with located(f"objects[{i}]"):
             _add_position(positions, _vg_id(item), "object_id")
             objects.append(_vg_object(item, size))
@@ -174,12 +162,8 @@ def read_visual_genome(record: Record) -> SceneGraph:
         path = f"relationships[{i}]"
         expect_mapping(edge, path, example)
         with located(path):
-            ends = {
-                f"{end}_id": _vg_end(edge, end, objects, positions, size) for end in ("subject", "object")
-            }
-        relations.append(
-            _foreign_relation({**edge, **ends}, ("subject_id", "predicate", "object_id"), positions, path)
-        )
+            ends = {f"{end}_id": _vg_end(edge, end, objects, positions, size) for end in ("subject", "object")}
+        relations.append(_foreign_relation({**edge, **ends}, ("subject_id", "predicate", "object_id"), positions, path))
     return SceneGraph(tuple(objects), tuple(relations))
 
 
@@ -236,9 +220,7 @@ def _image_size(record: Record) -> tuple[float, float] | None:
 
 def _pixels(value: Any, path: str) -> float:
     if not is_number(value) or not -MAX_PIXELS <= value <= MAX_PIXELS:  # false for NaN too
-        raise SceneGraphError(
-            f"expected pixels, got {described(value)}; write a number up to {MAX_PIXELS}", path
-        )
+        raise SceneGraphError(f"expected pixels, got {described(value)}; write a number up to {MAX_PIXELS}", path)
     return float(value)
 
 
@@ -271,9 +253,7 @@ def _foreign_relation(edge: Record, keys: tuple[str, str, str], positions: Posit
         subject, predicate, object_ = (expect_key(edge, key, "…") for key in keys)
         for key, object_id in ((keys[0], subject), (keys[2], object_)):
             if not _is_known(object_id, positions):
-                raise SceneGraphError(
-                    f"no object has the id {described(object_id)}; write the id of one", key
-                )
+                raise SceneGraphError(f"no object has the id {described(object_id)}; write the id of one", key)
         try:
             return Relation(positions[subject], predicate, positions[object_])
         except SceneGraphError as error:

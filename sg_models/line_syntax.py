@@ -59,8 +59,7 @@ def _read_line(line: str, objects: dict[ObjectKey, SceneObject], relations: list
         return
     if len(parts) != 3:
         raise SceneGraphError(
-            f"{len(parts)} parts between bars; write three, as in: {LINE_EXAMPLE}, "
-            "or no bar for an object alone"
+            f"{len(parts)} parts between bars; write three, as in: {LINE_EXAMPLE}, or no bar for an object alone"
         )
     for part, role in zip(parts, ("subject", "predicate", "object"), strict=True):
         if not part.strip():
@@ -68,9 +67,7 @@ def _read_line(line: str, objects: dict[ObjectKey, SceneObject], relations: list
     subject, object_ = _read_object(parts[0], objects), _read_object(parts[2], objects)
     if subject == object_:
         phrase = subject[0]
-        raise SceneGraphError(
-            f"the subject and the object are the same; write {phrase}#2 for a second {phrase}"
-        )
+        raise SceneGraphError(f"the subject and the object are the same; write {phrase}#2 for a second {phrase}")
     positions = {key: position for position, key in enumerate(objects)}
     relations.append(Relation(positions[subject], parts[1], positions[object_]))
 
@@ -92,9 +89,7 @@ def _read_object(text: str, objects: dict[ObjectKey, SceneObject]) -> ObjectKey:
     if known.box is None:
         objects[phrase, number] = mentioned
     elif mentioned.box not in (None, known.box):
-        raise SceneGraphError(
-            f"a second, different box for {phrase}; give each object one box, at one mention"
-        )
+        raise SceneGraphError(f"a second, different box for {phrase}; give each object one box, at one mention")
     return phrase, number
 
 
@@ -102,9 +97,7 @@ def _read_box(text: str) -> Box:
     try:
         x0, y0, x1, y1 = (float(number) for number in text.replace(",", " ").split())
     except ValueError:  # not four, or not numbers
-        raise SceneGraphError(
-            f"after '@' come four numbers x0 y0 x1 y1 from 0 to 1; write: {BOX_EXAMPLE}"
-        ) from None
+        raise SceneGraphError(f"after '@' come four numbers x0 y0 x1 y1 from 0 to 1; write: {BOX_EXAMPLE}") from None
     return x0, y0, x1, y1
 
 
@@ -120,16 +113,13 @@ def format_lines(graph: SceneGraph) -> str:
     mentioned = 0  # objects 0 … mentioned-1 are written; keeping their order keeps their positions
     for i, relation in enumerate(graph.relations):
         if "|" in relation.predicate:
-            raise SceneGraphError(
-                "'|' cannot be written in the line syntax; use JSON", f"relations[{i}].predicate"
-            )
+            raise SceneGraphError("'|' cannot be written in the line syntax; use JSON", f"relations[{i}].predicate")
         new = [position for position in (relation.subject, relation.object) if position >= mentioned]
         if new != list(range(mentioned, mentioned + len(new))):
             lines += (_mention(graph, labels, position, True) for position in range(mentioned, max(new) + 1))
             mentioned, new = max(new) + 1, []
         subject, object_ = (
-            _mention(graph, labels, position, position in new)
-            for position in (relation.subject, relation.object)
+            _mention(graph, labels, position, position in new) for position in (relation.subject, relation.object)
         )
         lines.append(f"{subject} | {relation.predicate} | {object_}")
         mentioned += len(new)

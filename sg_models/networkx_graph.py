@@ -32,9 +32,7 @@ def from_networkx(graph: nx.DiGraph) -> SceneGraph:
     positions = {node: position for position, node in enumerate(graph)}
     nodes = [{"name": node, **data, "id": positions[node]} for node, data in graph.nodes(data=True)]
     if isinstance(graph, nx.MultiDiGraph):
-        edges = [
-            (source, target, key, data) for source, target, key, data in graph.edges(keys=True, data=True)
-        ]
+        edges = [(source, target, key, data) for source, target, key, data in graph.edges(keys=True, data=True)]
     else:
         edges = [(source, target, None, data) for source, target, data in graph.edges(data=True)]
     return read_node_link(

@@ -47,9 +47,7 @@ def from_pyg(data: "Data") -> SceneGraph:
     from torch_geometric.data import Batch, Data
 
     if not isinstance(data, Data) or isinstance(data, Batch):
-        raise SceneGraphError(
-            f"expected one torch_geometric Data, got {type(data).__name__}; pass data[i] of a batch"
-        )
+        raise SceneGraphError(f"expected one torch_geometric Data, got {type(data).__name__}; pass data[i] of a batch")
     fields: dict[str, Any] = {name: data[name] for name in (*TENSORS, *LISTS) if name in data}
     for name in (*TENSORS, *LISTS):
         kind = torch.Tensor if name in TENSORS else list
@@ -71,9 +69,7 @@ def from_pyg(data: "Data") -> SceneGraph:
 def _check_shapes(fields: dict[str, Any]) -> None:
     objects, relations = len(fields["names"]), len(fields["predicates"])
     if len(fields["attributes"]) != objects:
-        raise SceneGraphError(
-            f"{len(fields['attributes'])} lists for {objects} names; write one each", "attributes"
-        )
+        raise SceneGraphError(f"{len(fields['attributes'])} lists for {objects} names; write one each", "attributes")
     for name, shape in (("edge_index", (2, relations)), ("box", (objects, 4)), ("has_box", (objects,))):
         if tuple(fields[name].shape) != shape:
             raise SceneGraphError(f"the shape is {list(fields[name].shape)}; write {list(shape)}", name)

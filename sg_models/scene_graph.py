@@ -37,9 +37,7 @@ __all__ = [
 ]
 
 MAX_TEXT_CHARS = 1_000_000  # of a whole text; the largest Visual Genome records are far below
-MAX_PHRASE_CHARS = (
-    200  # of an object's attributes and name together, and of a predicate; CLIP reads 77 tokens
-)
+MAX_PHRASE_CHARS = 200  # of an object's attributes and name together, and of a predicate; CLIP reads 77 tokens
 MAX_OBJECTS = 256
 MAX_ATTRIBUTES = 32  # of one object
 MAX_RELATIONS = 1024
@@ -100,9 +98,7 @@ class Relation:
         for end in ("subject", "object"):
             position = getattr(self, end)
             if not is_integer(position):
-                raise SceneGraphError(
-                    f"expected the position of an object, got {described(position)}; write 0", end
-                )
+                raise SceneGraphError(f"expected the position of an object, got {described(position)}; write 0", end)
         object.__setattr__(self, "predicate", _text(self.predicate, "predicate", "left of"))
         _check_phrase_length(self.predicate, "predicate")
         if self.subject == self.object:
@@ -132,8 +128,7 @@ class SceneGraph:
             for end, position in (("subject", relation.subject), ("object", relation.object)):
                 if not 0 <= position < len(self.objects):
                     raise SceneGraphError(
-                        f"there is no object {described(position)}; "
-                        f"write a position from 0 to {len(self.objects) - 1}",
+                        f"there is no object {described(position)}; write a position from 0 to {len(self.objects) - 1}",
                         f"relations[{i}].{end}",
                     )
 
@@ -173,9 +168,7 @@ def _object_from_dict(record: Any, path: str) -> SceneObject:
     expect_mapping(record, path, OBJECT_EXAMPLE)
     with located(path):
         _check_keys(record, ("name", "attributes", "box"))
-        return SceneObject(
-            expect_key(record, "name", '"dog"'), record.get("attributes", ()), record.get("box")
-        )
+        return SceneObject(expect_key(record, "name", '"dog"'), record.get("attributes", ()), record.get("box"))
 
 
 def _relation_from_dict(record: Any, path: str) -> Relation:
@@ -204,9 +197,7 @@ def _text(value: Any, path: str, example: str) -> str:
     for character in text:
         # Controls break logs and widgets; a lone surrogate (JSON's "\ud800") cannot be saved as UTF-8.
         if unicodedata.category(character) in ("Cc", "Cs"):
-            raise SceneGraphError(
-                f"the text holds the unprintable character {ascii(character)}; remove it", path
-            )
+            raise SceneGraphError(f"the text holds the unprintable character {ascii(character)}; remove it", path)
     return text
 
 

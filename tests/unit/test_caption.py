@@ -49,18 +49,14 @@ PHRASES = st.sampled_from(["red circle", "red square", "circle", "old dog"])
 @given(st.lists(PHRASES, min_size=2, max_size=7), st.data())
 def test_every_object_and_relation_is_said_once(phrases: list[str], data: st.DataObject) -> None:
     objects = tuple(SceneObject(phrase.split()[-1], tuple(phrase.split()[:-1])) for phrase in phrases)
-    ends = st.tuples(st.integers(0, len(objects) - 1), st.integers(0, len(objects) - 1)).filter(
-        lambda e: e[0] != e[1]
-    )
+    ends = st.tuples(st.integers(0, len(objects) - 1), st.integers(0, len(objects) - 1)).filter(lambda e: e[0] != e[1])
     pairs = data.draw(st.lists(ends, max_size=6))
     graph = SceneGraph(objects, tuple(Relation(s, f"relates{i}to", o) for i, (s, o) in enumerate(pairs)))
     text = caption(graph)
     clauses = text.split(", ")
     mention = r"(?:an?|another|the(?: \w+)?) "
     for i, (subject, object_) in enumerate(pairs):
-        assert re.fullmatch(
-            f"{mention}{phrases[subject]} relates{i}to {mention}{phrases[object_]}", clauses[i]
-        )
+        assert re.fullmatch(f"{mention}{phrases[subject]} relates{i}to {mention}{phrases[object_]}", clauses[i])
     alone = [phrases[i] for i in range(len(objects)) if not any(i in pair for pair in pairs)]
     assert len(clauses) == len(pairs) + len(alone)
     for clause, phrase in zip(clauses[len(pairs) :], alone, strict=True):

@@ -65,8 +65,9 @@ def test_arrows_run_from_subject_to_object_past_the_others(lines: str) -> None:
             assert 0 < distance.max() < scene.font_size
 
 
-def test_relations_between_the_same_objects_run_apart() -> None:
-    scene, plan = _planned(f"{SHAPES}\nsmall red circle | near | large blue square")
+@pytest.mark.parametrize("lines", [SHAPES, f"{SHAPES}\nsmall red circle | near | large blue square"])
+def test_relations_between_the_same_objects_run_apart(lines: str) -> None:
+    scene, plan = _planned(lines)
     middles = [curve[len(curve) // 2] for curve in plan.curves]
     for first, second in combinations(middles, 2):
         assert np.hypot(*(first - second)) > scene.font_size
@@ -83,6 +84,11 @@ def test_boxes_that_would_hide_objects_are_not_followed() -> None:
     assert graph_drawing_plan._node_overlap(scene, plan.centres) == 0
 
 
+def test_boxes_that_would_put_an_object_on_an_arrow_are_not_followed() -> None:
+    scene, plan = _planned("a @ 0 0.4 0.2 0.6 | near | c @ 0.8 0.4 1 0.6\nb @ 0.4 0.4 0.6 0.6")
+    assert graph_drawing_plan._hits(scene, plan.centres, plan.curves) == 0
+
+
 @pytest.mark.parametrize(("width", "height"), [(512, 512), (300, 200), (64, 64), (1024, 256)])
 def test_size_and_mode(width: int, height: int) -> None:
     image = draw_scene_graph(parse_scene_graph(SHAPES), width, height)
@@ -96,6 +102,14 @@ def test_equal_graphs_give_equal_pictures_and_direction_shows() -> None:
     there = draw_scene_graph(parse_scene_graph("a\nb\na | on | b")).tobytes()
     back = draw_scene_graph(parse_scene_graph("a\nb\nb | on | a")).tobytes()
     assert there != back
+
+
+def test_the_arrow_head_is_at_the_object() -> None:
+    """Of a level arrow, only the head reaches the rows above its line."""
+    pixels = np.asarray(draw_scene_graph(parse_scene_graph("a @ 0 0.4 0.2 0.6 | on | b @ 0.8 0.4 1 0.6")))
+    arrow_colour = np.array([int(graph_drawing.ARROW[i : i + 2], 16) for i in (1, 3, 5)])
+    columns = np.flatnonzero((np.abs(pixels[252].astype(int) - arrow_colour) < 12).all(axis=-1))
+    assert len(columns) and columns.min() > 256
 
 
 @pytest.mark.parametrize("size", [(63, 512), (512, 4097)])

@@ -118,9 +118,7 @@ def scene_graphs(draw: st.DrawFn, words: st.SearchStrategy[str] = WORDS, max_wor
     members = draw(st.lists(objects, min_size=1, max_size=5))
     if len(members) == 1:
         return SceneGraph(tuple(members))
-    ends = st.tuples(st.integers(0, len(members) - 1), st.integers(0, len(members) - 1)).filter(
-        lambda e: e[0] != e[1]
-    )
+    ends = st.tuples(st.integers(0, len(members) - 1), st.integers(0, len(members) - 1)).filter(lambda e: e[0] != e[1])
     edges = draw(st.lists(st.tuples(ends, words), max_size=6))
     return SceneGraph(tuple(members), tuple(Relation(s, predicate, o) for (s, o), predicate in edges))
 
@@ -276,9 +274,7 @@ def test_pyg_fields_and_batches() -> None:
     data: Any = to_pyg(SceneGraph.from_dict(CANONICAL))
     assert data.num_nodes == 2
     assert data.edge_index.tolist() == [[0], [1]] and data.edge_index.dtype == torch.long
-    assert (
-        data.box.shape == (2, 4) and data.box.dtype == torch.float32 and data.box[1].tolist() == [0, 0, 0, 0]
-    )
+    assert data.box.shape == (2, 4) and data.box.dtype == torch.float32 and data.box[1].tolist() == [0, 0, 0, 0]
     assert data.has_box.tolist() == [True, False]
     alone: Any = to_pyg(SceneGraph((SceneObject("dog"),)))
     assert alone.edge_index.shape == (2, 0) and alone.edge_index.dtype == torch.long
@@ -290,9 +286,7 @@ def test_pyg_fields_and_batches() -> None:
 def test_networkx_graphs_of_others() -> None:
     network = nx.DiGraph()
     network.add_edge("dog", "street", predicate="on", weight=3)
-    assert from_networkx(network) == SceneGraph(
-        (SceneObject("dog"), SceneObject("street")), (Relation(0, "on", 1),)
-    )
+    assert from_networkx(network) == SceneGraph((SceneObject("dog"), SceneObject("street")), (Relation(0, "on", 1),))
 
 
 def test_lines_are_compact_and_keep_the_order_of_objects() -> None:
@@ -502,9 +496,7 @@ def test_junk_values(value: Any) -> None:
     _parses_or_raises_scene_graph_error(parse_scene_graph, json.dumps(value))
 
 
-KEYS = st.sampled_from(
-    ["objects", "relationships", "relations", "items", "nodes", "links", "edges", "width", "height"]
-)
+KEYS = st.sampled_from(["objects", "relationships", "relations", "items", "nodes", "links", "edges", "width", "height"])
 
 
 @THOROUGH

@@ -1,0 +1,160 @@
+"""Gated self-attention: how grounding tokens reach the UNet (GLIGEN, Li et al. 2023, section 3.2, equation 8).
+
+    x ← x + s·tanh(α)·Attn(LN[x; W g])[:N]
+    x ← x + s·tanh(β)·FF(LN(x))
+
+between self-attention and cross-attention of every transformer block. α = β = 0 at the start: an untrained adapter
+leaves its base bit for bit as it was.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+from .fourier import fourier_features
+
+# attention(q, k, v, heads, mask): q [B, N, H·d], k and v [B, M, H·d], mask additive [B, 1, 1, M] → [B, N, H·d]
+Attention = Callable[[Tensor, Tensor, Tensor, int, Tensor], Tensor]
+
+
+def scaled_dot_product_attention(q: Tensor, k: Tensor, v: Tensor, heads: int, mask: Tensor) -> Tensor:
+    """PyTorch's attention, in the calling convention that the hosts share (see `Attention`)."""
+    q, k, v = (rearrange(t, "b n (h d) -> b h n d", h=heads) for t in (q, k, v))
+    return rearrange(F.scaled_dot_product_attention(q, k, v, attn_mask=mask), "b h n d -> b n (h d)")
+
+
+def visual_size(count: int, latent_size: tuple[int, int]) -> tuple[int, int]:
+    """The (height, width) of a UNet level that has `count` positions, for latents of `latent_size`."""
+    height, width = latent_size
+    while height * width > count:
+        height, width = math.ceil(height / 2), math.ceil(width / 2)
+    if height * width != count:
+        raise ValueError(f"no UNet level of latents {latent_size[0]}×{latent_size[1]} has {count} positions")
+    return height, width
+
+
+class _Attention(nn.Module):
+    def __init__(self, width: int, heads: int, attention: Attention, operations: Any, factory: dict[str, Any]) -> None:
+        super().__init__()
+        self.heads, self.attention = heads, attention
+        self.to_q = operations.Linear(width, width, bias=False, **factory)
+        self.to_k = operations.Linear(width, width, bias=False, **factory)
+        self.to_v = operations.Linear(width, width, bias=False, **factory)
+        self.to_out = nn.Sequential(operations.Linear(width, width, **factory))
+
+    def forward(self, x: Tensor, context: Tensor, mask: Tensor) -> Tensor:
+        return self.to_out(self.attention(self.to_q(x), self.to_k(context), self.to_v(context), self.heads, mask))
+
+
+class _GEGLU(nn.Module):
+    def __init__(self, width: int, hidden: int, operations: Any, factory: dict[str, Any]) -> None:
+        super().__init__()
+        self.proj = operations.Linear(width, 2 * hidden, **factory)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x, gate = self.proj(x).chunk(2, dim=-1)
+        return x * F.gelu(gate)
+
+
+class _FeedForward(nn.Module):
+    def __init__(self, width: int, operations: Any, factory: dict[str, Any]) -> None:
+        super().__init__()
+        hidden = 4 * width
+        # the gap at 1 is GLIGEN's dropout, kept so that its weights load under their own names
+        self.net = nn.Sequential(
+            _GEGLU(width, hidden, operations, factory),
+            nn.Identity(),
+            operations.Linear(hidden, width, **factory),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x)
+
+
+class GatedSelfAttention(nn.Module):
+    """The gated layer of one transformer block; parameter names are GLIGEN's.
+
+    `width` of the block, `token_dim` of the grounding tokens, `heads` of the block. With `position_frequencies` > 0 the
+    visual positions carry Fourier features of where they are: a small UNet knows less about that than SD's does, and
+    0 is GLIGEN exactly.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        token_dim: int,
+        heads: int,
+        position_frequencies: int = 0,
+        *,
+        operations: Any = nn,
+        attention: Attention = scaled_dot_product_attention,
+        dtype: torch.dtype | None = None,
+        device: torch.device | str | None = None,
+    ) -> None:
+        super().__init__()
+        factory: dict[str, Any] = {"dtype": dtype, "device": device}
+        self.linear = operations.Linear(token_dim, width, **factory)
+        self.attn = _Attention(width, heads, attention, operations, factory)
+        self.ff = _FeedForward(width, operations, factory)
+        self.norm1 = operations.LayerNorm(width, **factory)
+        self.norm2 = operations.LayerNorm(width, **factory)
+        self.position_frequencies = position_frequencies
+        if position_frequencies:
+            self.position = operations.Linear(4 * position_frequencies, width, **factory)
+        self.alpha_attn = nn.Parameter(torch.zeros((), **factory))
+        self.alpha_dense = nn.Parameter(torch.zeros((), **factory))
+
+    def forward(self, x: Tensor, tokens: Tensor, size: tuple[int, int], strength: float = 1.0) -> Tensor:
+        """x [B, N, C] with N = h·w of `size`; tokens [B, T, D + 1], the last channel 1 where valid → [B, N, C]."""
+        count = x.shape[1]
+        grounding, valid = tokens[..., :-1], tokens[..., -1]
+        context = self.norm1(torch.cat([x, self.linear(grounding)], dim=1))  # [B, N + T, C]
+        if self.position_frequencies:
+            context = torch.cat([context[:, :count] + self._positions(size, x), context[:, count:]], dim=1)
+        mask = F.pad((valid - 1) * -torch.finfo(x.dtype).min, (count, 0))[:, None, None]  # [B, 1, 1, N + T]
+        attended = self.attn(context[:, :count], context, mask)
+        x = x + strength * self.alpha_attn.to(x).tanh() * attended
+        return x + strength * self.alpha_dense.to(x).tanh() * self.ff(self.norm2(x))
+
+    def _positions(self, size: tuple[int, int], x: Tensor) -> Tensor:
+        """Encoded centres of the visual positions: [N, C]."""
+        rows, columns = ((torch.arange(n, device=x.device, dtype=x.dtype) + 0.5) / n for n in size)
+        centres = torch.cartesian_prod(rows, columns)  # [N, 2]
+        return self.position(fourier_features(centres, self.position_frequencies))
+
+
+class GatedSelfAttentionBlocks(nn.Module):
+    """One `GatedSelfAttention` per block address; parameters are named `<block address>.<GLIGEN's name>`.
+
+    `blocks` maps addresses, in the order of the UNet's forward pass, to `{"width": C, "heads": H}`.
+    """
+
+    def __init__(
+        self, blocks: dict[str, dict[str, int]], token_dim: int, position_frequencies: int, **host: Any
+    ) -> None:
+        super().__init__()
+        self.addresses = tuple(blocks)
+        for address, sizes in blocks.items():
+            *path, name = address.split(".")
+            parent: nn.Module = self
+            for part in path:
+                if part not in dict(parent.named_children()):
+                    parent.add_module(part, nn.Module())
+                parent = parent.get_submodule(part)
+            layer = GatedSelfAttention(sizes["width"], token_dim, sizes["heads"], position_frequencies, **host)
+            parent.add_module(name, layer)
+
+    def block(self, address: str) -> GatedSelfAttention:
+        """The layer at a block address such as `input_blocks.1.1`."""
+        layer = self.get_submodule(address)
+        assert isinstance(layer, GatedSelfAttention)
+        return layer
+
+    def gates(self) -> dict[str, float]:
+        """|tanh α| of the attention gate by block address: the first sign of whether training works."""
+        return {address: self.block(address).alpha_attn.tanh().abs().item() for address in self.addresses}

@@ -1,0 +1,87 @@
+"""Grounding tokens: what gated self-attention is given about a scene graph.
+
+One token per object and one per relation, from graph feature, phrase vector and box as in GLIGEN (Li et al. 2023,
+equation 5), with the role and instance embeddings of InteractDiffusion (Hoe et al. 2024, section 3.3): two dogs stay
+two dogs, and "A left of B" differs from "B left of A".
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch_geometric.utils import to_dense_batch
+
+from .fourier import fourier_features
+
+BOX_FREQUENCIES = 8
+OBJECT, RELATION = 0, 1  # rows of the role embedding
+
+
+class GroundingTokens(nn.Module):
+    """Graph features of a batch of graphs → a fixed count of tokens each, padded with learned nulls."""
+
+    def __init__(
+        self,
+        graph_dim: int,
+        phrase_dim: int,
+        token_dim: int,
+        hidden: int,
+        count: int,
+        *,
+        operations: Any = nn,
+        dtype: torch.dtype | None = None,
+        device: torch.device | str | None = None,
+    ) -> None:
+        super().__init__()
+        factory: dict[str, Any] = {"dtype": dtype, "device": device}
+        box_dim = 8 * BOX_FREQUENCIES
+        self.count = count
+        self.null_box = nn.Parameter(torch.zeros(box_dim, **factory))
+        self.null_token = nn.Parameter(torch.randn(count, token_dim, **factory) * 0.02)
+        self.role = operations.Embedding(2, token_dim, **factory)
+        self.instance = operations.Embedding(count, token_dim, **factory)
+        self.as_subject = operations.Linear(token_dim, token_dim, bias=False, **factory)
+        self.as_object = operations.Linear(token_dim, token_dim, bias=False, **factory)
+        self.mix = nn.Sequential(
+            operations.Linear(graph_dim + phrase_dim + box_dim, hidden, **factory),
+            nn.SiLU(),
+            operations.Linear(hidden, hidden, **factory),
+            nn.SiLU(),
+            operations.Linear(hidden, token_dim, **factory),
+        )
+
+    def forward(self, objects: Tensor, relations: Tensor, data: Any) -> Tensor:
+        """objects [O, G], relations [R, G] and their PyG batch → [B, T, D + 1], the last channel 1 where valid.
+
+        `data` has x [O, P], edge_attr [R, P], edge_index [2, R], box [O, 4], has_box [O], instance [O] and batch [O].
+        """
+        box = torch.where(
+            data.has_box[:, None],
+            fourier_features(data.box.to(objects), BOX_FREQUENCIES),
+            self.null_box.to(objects),
+        )
+        no_box = self.null_box.to(objects).expand(len(relations), -1)
+        instance = self.instance(data.instance).to(objects)  # [O, D]
+        subject, object_ = data.edge_index
+        role = self.role.weight.to(objects)
+        object_tokens = self.mix(torch.cat([objects, data.x.to(objects), box], -1)) + role[OBJECT] + instance
+        relation_tokens = (
+            self.mix(torch.cat([relations, data.edge_attr.to(objects), no_box], -1))
+            + role[RELATION]
+            + self.as_subject(instance[subject])
+            + self.as_object(instance[object_])
+        )
+        return self._pad(object_tokens, relation_tokens, data)
+
+    def null_tokens(self, batch: int) -> Tensor:
+        """The learned "no graph": [B, T, D + 1], all of them valid."""
+        tokens = torch.cat([self.null_token, torch.ones_like(self.null_token[:, :1])], dim=-1)
+        return tokens.expand(batch, -1, -1)
+
+    def _pad(self, object_tokens: Tensor, relation_tokens: Tensor, data: Any) -> Tensor:
+        graph_of = torch.cat([data.batch, data.batch[data.edge_index[0]]])
+        order = graph_of.argsort(stable=True)
+        tokens = torch.cat([object_tokens, relation_tokens])[order]
+        dense, valid = to_dense_batch(tokens, graph_of[order], max_num_nodes=self.count, batch_size=data.num_graphs)
+        dense = torch.where(valid[..., None], dense, self.null_token.to(dense))  # [B, T, D]
+        return torch.cat([dense, valid[..., None].to(dense)], dim=-1)

@@ -1,0 +1,107 @@
+"""The adapter of variants (v) to (vii): graph encoder, grounding tokens and gated self-attention in one module.
+
+Its state dict is the adapter file's tensors, name for name.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch_geometric.data import Batch, Data
+
+from .gated_attention import Attention, GatedSelfAttentionBlocks, scaled_dot_product_attention
+from .graph_encoder import GraphEncoder
+from .graph_formats import to_pyg
+from .grounding import GroundingTokens
+from .scene_graph import SceneGraph, SceneGraphError
+
+KIND = "gsa"
+
+
+def graph_phrases(graphs: Sequence[SceneGraph]) -> list[str]:
+    """The distinct phrases of some graphs, in order of first occurrence: what a phrase encoder has to encode."""
+    seen: dict[str, None] = {}
+    for graph in graphs:
+        seen.update(dict.fromkeys(o.phrase for o in graph.objects))
+        seen.update(dict.fromkeys(r.predicate for r in graph.relations))
+    return list(seen)
+
+
+def graph_data(graph: SceneGraph, vectors: Mapping[str, Tensor]) -> Data:
+    """A graph with its phrase vectors: x [O, P], edge_attr [R, P], edge_index, box, has_box and instance [O]."""
+    data = to_pyg(graph)
+    phrase_dim = next(iter(vectors.values())).shape
+    edges = [vectors[r.predicate] for r in graph.relations]
+    return Data(
+        x=torch.stack([vectors[o.phrase] for o in graph.objects]),
+        edge_attr=torch.stack(edges) if edges else torch.zeros(0, *phrase_dim),
+        edge_index=data.edge_index,
+        box=data.box,
+        has_box=data.has_box,
+        instance=torch.arange(len(graph.objects)),
+    )
+
+
+class GSAAdapter(nn.Module):
+    """Everything that variants (v) to (vii) add to a base.
+
+    `config`: `phrase_dim`, `graph_dim`, `graph_hidden`, `graph_layers`, `token_dim`, `token_hidden`, `tokens` (their
+    fixed count), `position_frequencies` and `blocks` (block address → width and heads).
+    """
+
+    def __init__(
+        self,
+        config: Mapping[str, Any],
+        *,
+        operations: Any = nn,
+        attention: Attention = scaled_dot_product_attention,
+        dtype: torch.dtype | None = None,
+        device: torch.device | str | None = None,
+    ) -> None:
+        super().__init__()
+        host: dict[str, Any] = {"operations": operations, "dtype": dtype, "device": device}
+        self.config = dict(config)
+        self.graph_encoder = GraphEncoder(
+            config["phrase_dim"], config["graph_dim"], config["graph_hidden"], config["graph_layers"], **host
+        )
+        self.grounding = GroundingTokens(
+            config["graph_dim"],
+            config["phrase_dim"],
+            config["token_dim"],
+            config["token_hidden"],
+            config["tokens"],
+            **host,
+        )
+        self.gated_attention = GatedSelfAttentionBlocks(
+            config["blocks"], config["token_dim"], config["position_frequencies"], attention=attention, **host
+        )
+
+    def forward(self, data: Any) -> Tensor:
+        """A PyG batch of `graph_data` → grounding tokens [B, T, D + 1], the last channel 1 where valid."""
+        objects, relations = self.graph_encoder(data.x, data.edge_attr, data.edge_index)
+        return self.grounding(objects, relations, data)
+
+    def tokens(self, graphs: Sequence[SceneGraph], vectors: Mapping[str, Tensor]) -> Tensor:
+        """Grounding tokens [B, T, D + 1] of some graphs; `vectors` holds [P] for each of `graph_phrases(graphs)`.
+
+        Raises `SceneGraphError` for a graph that needs more tokens than the adapter was trained with.
+        """
+        for graph in graphs:
+            self.check_fits(graph)
+        parameter = self.grounding.null_token
+        batch = Batch.from_data_list([graph_data(graph, vectors) for graph in graphs])
+        return self(batch.to(parameter.device))
+
+    def null_tokens(self, batch: int) -> Tensor:
+        """The learned tokens for "no graph": [B, T, D + 1]."""
+        return self.grounding.null_tokens(batch)
+
+    def check_fits(self, graph: SceneGraph) -> None:
+        """Raises `SceneGraphError` if the graph needs more tokens than there are."""
+        need, have = len(graph.objects) + len(graph.relations), self.grounding.count
+        if need > have:
+            raise SceneGraphError(
+                f"the graph has {len(graph.objects)} objects and {len(graph.relations)} relations, "
+                f"together {need}, and this adapter takes at most {have}; remove {need - have}"
+            )

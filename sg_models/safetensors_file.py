@@ -1,0 +1,37 @@
+"""Writing and reading .safetensors so that a file is whole or absent, and a bad one is refused in words."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+
+class WeightsFileError(ValueError):
+    """A file of weights is missing, damaged, or not what it is used as."""
+
+
+def write_weights(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """Writes beside `path` and renames, so that an interruption leaves the old file or none."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, beside, dict(metadata))
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors and header metadata of a file; raises `WeightsFileError` if it is missing or damaged."""
+    if not path.is_file():
+        raise WeightsFileError(f"there is no file {path}")
+    try:
+        with safe_open(path, "pt") as file:
+            return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}
+    except SafetensorError as error:
+        raise WeightsFileError(
+            f"{path} is not a readable .safetensors file ({error}); it may be cut short: download or copy it again"
+        ) from error
