@@ -182,8 +182,6 @@ def _related(graph: SceneGraph, matched: Matching) -> tuple[bool, ...]:
     for relation in graph.relations:
         subject, object_ = matched[relation.subject], matched[relation.object]
         holds.append(
-            subject is not None
-            and object_ is not None
-            and relation_of(subject, object_) == relation.predicate
+            subject is not None and object_ is not None and relation_of(subject, object_) == relation.predicate
         )
     return tuple(holds)

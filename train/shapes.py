@@ -176,9 +176,7 @@ def web_caption(scene: Scene, rng: np.random.Generator) -> str:
     place = {old: new for new, old in enumerate(order)}
     relations: tuple[Relation, ...] = ()
     if rng.random() < RELATION_CAPTION_RATE:
-        relations = tuple(
-            Relation(place[r.subject], r.predicate, place[r.object]) for r in scene.graph.relations
-        )
+        relations = tuple(Relation(place[r.subject], r.predicate, place[r.object]) for r in scene.graph.relations)
     return caption(SceneGraph(tuple(scene.graph.objects[i] for i in order), relations))
 
 

@@ -1,0 +1,272 @@
+"""The base that adapters are trained on: SG-Mini, or any Stable Diffusion 2.x in diffusers' layout.
+
+Both go through the same classes: CLIP text model (its last layer left out, as Stable Diffusion 2 is conditioned on
+the penultimate one), UNet, autoencoder, and a noise schedule whose prediction type decides what the UNet learns to say.
+"""
+
+import gzip
+import hashlib
+import importlib.util
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKL, AutoencoderTiny, DDIMScheduler, UNet2DConditionModel
+from diffusers.models.attention_processor import AttnProcessor
+from einops import rearrange
+from torch import Tensor, nn
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+from transformers.utils import logging as transformers_logging
+
+from sg_models import sg_mini
+from sg_models.gated_attention import Attention, scaled_dot_product_attention
+from sg_models.safetensors_file import WeightsFileError, read_weights
+from train.ldm_names import ldm_name
+
+MODELS = Path(__file__).resolve().parent.parent / "models"  # sorted like ComfyUI's own folder of that name
+CHECKPOINTS, ADAPTERS = MODELS / "checkpoints", MODELS / "scene_graph"
+UNET_PREFIX, VAE_PREFIX, TEXT_PREFIX = (
+    "model.diffusion_model.",
+    "first_stage_model.taesd_",
+    "cond_stage_model.transformer.",
+)
+TAESD_WIDTH = 64
+
+
+@dataclass
+class BaseModel:
+    """A frozen base. `name` is what adapter files call it."""
+
+    name: str
+    tokenizer: CLIPTokenizer
+    text_encoder: CLIPTextModel
+    unet: UNet2DConditionModel
+    vae: AutoencoderTiny | AutoencoderKL
+    scheduler: DDIMScheduler
+
+    @property
+    def prediction_type(self) -> str:
+        """`epsilon` or `v_prediction`, from the schedule's own configuration."""
+        return self.scheduler.config["prediction_type"]
+
+    @property
+    def device(self) -> torch.device:
+        return self.unet.device
+
+    def to(self, device: torch.device | str) -> "BaseModel":
+        for part in (self.text_encoder, self.unet, self.vae):
+            part.to(device)  # pyright: ignore[reportArgumentType]
+        return self
+
+    def frozen(self) -> "BaseModel":
+        """This base, with no parameter that could be trained."""
+        for part in (self.text_encoder, self.unet, self.vae):
+            part.requires_grad_(False).eval()
+        return self
+
+    @torch.no_grad()
+    def encode_prompts(self, prompts: list[str]) -> Tensor:
+        """What the UNet's cross-attention sees: [B, 77, D]."""
+        return self.text_encoder(self._ids(prompts).to(self.text_encoder.device)).last_hidden_state
+
+    @torch.no_grad()
+    def encode_phrases(self, phrases: list[str]) -> dict[str, Tensor]:
+        """CLIP phrase vectors: each distinct phrase's hidden state [D] at its end-of-text position."""
+        ids = self._ids(phrases)
+        states = self.text_encoder(ids.to(self.text_encoder.device)).last_hidden_state  # [P, 77, D]
+        ends = (ids == self.tokenizer.eos_token_id).int().argmax(dim=1)
+        return {phrase: state[end] for phrase, state, end in zip(phrases, states, ends, strict=True)}
+
+    @torch.no_grad()
+    def encode_pictures(self, pictures: Tensor) -> Tensor:
+        """Pictures [B, 3, H, W] in [-1, 1] → scaled latents [B, 4, H/8, W/8]."""
+        if pictures.min() >= 0:
+            raise ValueError("pictures must be in [-1, 1]; these have no value below 0")
+        encoded = self.vae.encode(pictures)
+        latents = encoded.latents if isinstance(self.vae, AutoencoderTiny) else encoded.latent_dist.sample()
+        return latents * self.vae.config["scaling_factor"]
+
+    @torch.no_grad()
+    def decode(self, latents: Tensor) -> Tensor:
+        """Scaled latents → pictures [B, 3, H, W] in [0, 1]."""
+        return (self.vae.decode(latents / self.vae.config["scaling_factor"]).sample / 2 + 0.5).clamp(0, 1)
+
+    def noised(
+        self, latents: Tensor, generator: torch.Generator, timestep_power: float = 1.0
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """A training example from clean latents: noisy latents, timesteps [B], and what the UNet should say.
+
+        Timesteps are T·u^power for uniform u: 1 treats them alike, less than 1 prefers the noisy ones.
+        """
+        noise = torch.randn(latents.shape, generator=generator, device=latents.device)
+        uniform = torch.rand(len(latents), generator=generator, device=latents.device)
+        timesteps = (uniform**timestep_power * self.scheduler.config["num_train_timesteps"]).long()
+        noisy = self.scheduler.add_noise(latents, noise, timesteps)
+        return noisy, timesteps, training_target(self.scheduler, latents, noise, timesteps)
+
+    def vae_fingerprint(self) -> str:
+        """SHA-256 of the autoencoder's weights: latents belong to one autoencoder alone."""
+        digest = hashlib.sha256()
+        for tensor in self.vae.state_dict().values():
+            digest.update(tensor.float().cpu().numpy().tobytes())
+        return digest.hexdigest()
+
+    def _ids(self, texts: list[str]) -> Tensor:
+        return self.tokenizer(
+            texts, padding="max_length", truncation=True, max_length=77, return_tensors="pt"
+        ).input_ids
+
+
+def train_attention(unet: UNet2DConditionModel) -> Attention:
+    """The attention that trains fastest where the UNet is: set in the UNet, and returned for an adapter's layers.
+
+    On a CPU, the backward pass of PyTorch's fused attention costs more than plain matrix products: a whole step of
+    SG-Mini takes 1.4 times as long with it (measured with PyTorch 2.15, bfloat16, Zen 4).
+    """
+    if unet.device.type != "cpu":
+        return scaled_dot_product_attention
+    unet.set_attn_processor(AttnProcessor())
+    return _matmul_attention
+
+
+def _matmul_attention(q: Tensor, k: Tensor, v: Tensor, heads: int, mask: Tensor) -> Tensor:
+    q, k, v = (rearrange(t, "b n (h d) -> b h n d", h=heads) for t in (q, k, v))
+    scores = q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5 + mask  # [B, H, N, M]
+    return rearrange(scores.softmax(dim=-1).to(v.dtype) @ v, "b h n d -> b n (h d)")
+
+
+def training_target(scheduler: DDIMScheduler, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
+    """The target that belongs to the schedule's prediction type."""
+    kind = scheduler.config["prediction_type"]
+    if kind == "epsilon":
+        return noise
+    if kind == "v_prediction":
+        return scheduler.get_velocity(latents, noise, timesteps)
+    raise ValueError(f"the schedule predicts {kind!r}; epsilon and v_prediction are known")
+
+
+def load_base(base: str) -> BaseModel:
+    """SG-Mini by its name or its checkpoint's path; otherwise a diffusers folder or hub id of Stable Diffusion 2.x."""
+    if base == sg_mini.NAME:
+        return load_sg_mini(CHECKPOINTS / sg_mini.CHECKPOINT)
+    if base.endswith(".safetensors"):
+        return load_sg_mini(Path(base))
+    return _load_diffusers(base)
+
+
+def load_sg_mini(path: Path) -> BaseModel:
+    """SG-Mini from its checkpoint; raises `WeightsFileError` if that is missing, damaged or something else."""
+    tensors, _ = read_weights(path)
+    tensors = {k: v.float() for k, v in tensors.items()}
+    config = sg_mini.TEXT_MODEL | {"num_hidden_layers": sg_mini.TEXT_MODEL["num_hidden_layers"] - 1}
+    text_encoder = CLIPTextModel(CLIPTextConfig(**config))
+    unet = UNet2DConditionModel(**sg_mini.UNET)  # pyright: ignore[reportArgumentType]
+    vae = AutoencoderTiny(**sg_mini.AUTOENCODER)  # pyright: ignore[reportArgumentType]
+    _fill(path, text_encoder, tensors, {k: TEXT_PREFIX + _hf_text_name(k) for k in text_encoder.state_dict()})
+    _fill(
+        path,
+        unet,
+        tensors,
+        {k: UNET_PREFIX + ldm_name(k, sg_mini.UNET["layers_per_block"]) for k in unet.state_dict()},
+    )
+    _fill(path, vae, tensors, {k: VAE_PREFIX + _taesd_name(k) for k in vae.state_dict()})
+    return BaseModel(
+        sg_mini.NAME,
+        clip_tokenizer(),
+        text_encoder.eval(),
+        unet.eval(),
+        vae.eval(),
+        DDIMScheduler(**sg_mini.SCHEDULE),
+    )
+
+
+def sg_mini_tensors(text_encoder: nn.Module, unet: nn.Module, vae: AutoencoderTiny) -> dict[str, Tensor]:
+    """The checkpoint of a whole SG-Mini under the names that ComfyUI's *Load Checkpoint* reads.
+
+    `text_encoder` is the full `CLIPTextModelWithProjection`.
+    """
+    layers = sg_mini.UNET["layers_per_block"]
+    text = {TEXT_PREFIX + _hf_text_name(k): v for k, v in text_encoder.state_dict().items()}
+    body = {UNET_PREFIX + ldm_name(k, layers): v for k, v in unet.state_dict().items()}
+    return text | body | {VAE_PREFIX + _taesd_name(k): _widened(v) for k, v in vae.state_dict().items()}
+
+
+@lru_cache
+def clip_tokenizer() -> CLIPTokenizer:
+    """CLIP's own tokenizer, padding with id 0 as Stable Diffusion 2 does.
+
+    Its merges come with the open_clip package, whose import would take seconds and is not needed for a data file.
+    """
+    spec = importlib.util.find_spec("open_clip")
+    assert spec is not None and spec.submodule_search_locations is not None
+    path = Path(spec.submodule_search_locations[0]) / "bpe_simple_vocab_16e6.txt.gz"
+    lines = gzip.decompress(path.read_bytes()).decode().split("\n")
+    merges = [tuple(line.split()) for line in lines[1 : 49152 - 256 - 2 + 1]]
+    letters = list(_byte_letters())
+    words = letters + [letter + "</w>" for letter in letters] + ["".join(pair) for pair in merges]
+    vocabulary = {word: i for i, word in enumerate([*words, "<|startoftext|>", "<|endoftext|>"])}
+    return CLIPTokenizer(vocab=vocabulary, merges=merges, pad_token="!")  # "!" is id 0
+
+
+def _byte_letters() -> Iterable[str]:
+    """The printable stand-ins of the 256 bytes, in the order in which CLIP's vocabulary begins."""
+    printable = [
+        *range(ord("!"), ord("~") + 1),
+        *range(ord("¡"), ord("¬") + 1),
+        *range(ord("®"), ord("ÿ") + 1),
+    ]
+    others = 256 - len(printable)
+    return map(chr, printable + [256 + i for i in range(others)])
+
+
+def _load_diffusers(base: str) -> BaseModel:
+    # transformers and diffusers warn about every unused key of a sub-folder
+    transformers_logging.set_verbosity_error()
+    parts: dict[str, Any] = {
+        "tokenizer": CLIPTokenizer,
+        "text_encoder": CLIPTextModel,
+        "unet": UNet2DConditionModel,
+        "vae": AutoencoderKL,
+        "scheduler": DDIMScheduler,
+    }
+    loaded = {name: kind.from_pretrained(base, subfolder=name) for name, kind in parts.items()}
+    name = "sd21" if loaded["scheduler"].config["prediction_type"] == "v_prediction" else "sd21-base"
+    return BaseModel(name, **loaded)
+
+
+def _fill(path: Path, module: nn.Module, tensors: dict[str, Tensor], names: dict[str, str]) -> None:
+    missing = [there for there in names.values() if there not in tensors]
+    if missing:
+        raise WeightsFileError(
+            f"{path} is not an SG-Mini checkpoint: it lacks {missing[0]} and {len(missing) - 1} more"
+        )
+    own = module.state_dict()
+    module.load_state_dict({here: _narrowed(tensors[there], own[here].shape) for here, there in names.items()})
+
+
+def _hf_text_name(name: str) -> str:
+    """Checkpoints keep the names of transformers 4: the text model one level down."""
+    return name if name.startswith(("text_model.", "text_projection.")) else f"text_model.{name}"
+
+
+def _taesd_name(name: str) -> str:
+    """diffusers' `encoder.layers.N…` → TAESD's `encoder.N…`; TAESD's decoder counts the clamp at its front."""
+    half, _, index, *rest = name.split(".")
+    return ".".join([half, str(int(index) + (half == "decoder")), *rest])
+
+
+def _narrowed(tensor: Tensor, shape: torch.Size) -> Tensor:
+    """A tensor without its zero padding: see `_widened`."""
+    return tensor[tuple(slice(n) for n in shape)]
+
+
+def _widened(tensor: Tensor) -> Tensor:
+    """An autoencoder's tensor, zero-padded to the width that ComfyUI gives a TAESD; it computes the same there."""
+    narrow = sg_mini.AUTOENCODER["encoder_block_out_channels"][0]
+    shape = [TAESD_WIDTH if n == narrow else n for n in tensor.shape]
+    wide = tensor.new_zeros(shape)
+    wide[tuple(slice(n) for n in tensor.shape)] = tensor
+    return wide

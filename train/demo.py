@@ -1,0 +1,113 @@
+"""Draws the graphs that come with the project and writes one sheet: graph, pictures, and the oracle's verdict.
+
+python train/demo.py
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from sg_models import sg_mini
+from sg_models.graph_drawing import draw_scene_graph
+from sg_models.label_font import font_for
+from sg_models.scene_graph import SceneGraph
+from train.base_model import load_base
+from train.command_line import run
+from train.oracle import Verdict, judge
+from train.picture_grid import to_pil
+from train.sample import read_graphs
+from train.sampling import draw_graphs, starting_noise
+from train.trained_adapter import load_adapter
+
+GRAPHS = Path(__file__).resolve().parent.parent / "graphs"
+SCALE = 2  # pictures are shown this much larger
+MARGIN, LINE, TEXT = 12, 17, 13  # pixels
+RIGHT, WRONG, INK, PAPER = "#1d8a3c", "#c4261d", "#14202b", "#ffffff"
+
+
+@dataclass
+class Config:
+    graphs: Path = GRAPHS
+    """a folder of graphs, or one file"""
+    adapter: str = "vi"
+    n: int = 4
+    """pictures per graph"""
+    seed: int = 0
+    out: Path = Path("demo/sheet.png")
+
+
+def main(config: Config) -> None:
+    graphs = read_graphs([str(config.graphs)])
+    base = load_base(sg_mini.NAME).frozen()
+    adapter = load_adapter(base, config.adapter)
+    noise = starting_noise(base, config.seed, config.n, sg_mini.SIDE)
+    wanted = [graph for graph in graphs.values() for _ in range(config.n)]
+    pictures = [to_pil(p) for p in draw_graphs(base, adapter, wanted, noise.repeat(len(graphs), 1, 1, 1))]
+    rows = [_row(graph, pictures[i * config.n : (i + 1) * config.n]) for i, graph in enumerate(graphs.values())]
+    config.out.parent.mkdir(parents=True, exist_ok=True)
+    beside = config.out.with_name(f".{config.out.name}.{os.getpid()}")
+    _stack(rows).save(beside, "PNG")
+    os.replace(beside, config.out)
+    print(config.out.resolve())
+
+
+def _row(graph: SceneGraph, pictures: list[Image.Image]) -> Image.Image:
+    """One graph: its drawing, then each picture with boxes and a line per object and relation."""
+    side = sg_mini.SIDE * SCALE
+    lines = len(graph.objects) + len(graph.relations)
+    height = MARGIN + side + MARGIN // 2 + lines * LINE
+    row = Image.new("RGB", (MARGIN + (side + MARGIN) * (1 + len(pictures)), height), PAPER)
+    row.paste(draw_scene_graph(graph, side, side), (MARGIN, MARGIN))
+    for i, picture in enumerate(pictures, start=1):
+        verdict = judge(np.asarray(picture), graph)
+        left = MARGIN + i * (side + MARGIN)
+        row.paste(_boxed(picture, verdict), (left, MARGIN))
+        _write_verdict(ImageDraw.Draw(row), graph, verdict, left, MARGIN + side + MARGIN // 2)
+    return row
+
+
+def _boxed(picture: Image.Image, verdict: Verdict) -> Image.Image:
+    """The picture enlarged, with the oracle's boxes: green where an object of the graph is meant, red elsewhere."""
+    large = picture.resize((picture.width * SCALE, picture.height * SCALE), Image.Resampling.NEAREST)
+    draw = ImageDraw.Draw(large)
+    right = {id(d) for d, bound in zip(verdict.matched, verdict.bound, strict=True) if bound}
+    for detection in verdict.detections:
+        box = [v * SCALE for v in detection.box]
+        draw.rectangle(box, outline=RIGHT if id(detection) in right else WRONG, width=2)
+    return large
+
+
+def _write_verdict(draw: ImageDraw.ImageDraw, graph: SceneGraph, verdict: Verdict, left: int, top: int) -> None:
+    lines = [(o.phrase, good) for o, good in zip(graph.objects, verdict.bound, strict=True)]
+    for relation, good in zip(graph.relations, verdict.related, strict=True):
+        ends = graph.objects[relation.subject].name, graph.objects[relation.object].name
+        lines.append((f"{ends[0]} {relation.predicate} {ends[1]}", good))
+    for i, (text, good) in enumerate(lines):
+        y = top + i * LINE
+        _mark(draw, left, y, good)
+        draw.text((left + LINE, y), text, INK, font_for(text, TEXT))
+
+
+def _mark(draw: ImageDraw.ImageDraw, x: int, y: int, good: bool) -> None:
+    """A tick or a cross; fonts often have neither."""
+    if good:
+        draw.line([(x + 2, y + 8), (x + 5, y + 12), (x + 11, y + 3)], RIGHT, 2, "curve")
+    else:
+        draw.line([(x + 2, y + 3), (x + 11, y + 12)], WRONG, 2)
+        draw.line([(x + 2, y + 12), (x + 11, y + 3)], WRONG, 2)
+
+
+def _stack(rows: list[Image.Image]) -> Image.Image:
+    sheet = Image.new("RGB", (max(r.width for r in rows), sum(r.height for r in rows) + MARGIN), PAPER)
+    y = 0
+    for row in rows:
+        sheet.paste(row, (0, y))
+        y += row.height
+    return sheet
+
+
+if __name__ == "__main__":
+    run(main, Config)

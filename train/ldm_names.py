@@ -1,0 +1,72 @@
+"""Names of a Stable Diffusion UNet's parts: from diffusers' to LDM's, which checkpoints and block addresses use."""
+
+import re
+
+from diffusers import UNet2DConditionModel
+from diffusers.models.attention import BasicTransformerBlock
+
+_RESNET = {
+    "norm1": "in_layers.0",
+    "conv1": "in_layers.2",
+    "time_emb_proj": "emb_layers.1",
+    "norm2": "out_layers.0",
+    "conv2": "out_layers.3",
+    "conv_shortcut": "skip_connection",
+}
+_OUTER = {
+    "conv_in": "input_blocks.0.0",
+    "time_embedding.linear_1": "time_embed.0",
+    "time_embedding.linear_2": "time_embed.2",
+    "conv_norm_out": "out.0",
+    "conv_out": "out.2",
+}
+
+
+def ldm_name(name: str, layers_per_block: int) -> str:
+    """The LDM name of a diffusers UNet parameter or module, e.g. `down_blocks.0.attentions.0` → `input_blocks.1.1`."""
+    for outer, ldm in _OUTER.items():
+        if name == outer or name.startswith(outer + "."):
+            return ldm + name[len(outer) :]
+    match = re.fullmatch(r"(down_blocks|up_blocks)\.(\d+)\.(\w+)\.(\d+)(?:\.(.+))?", name)
+    if match:
+        side, level, part, index, rest = match.groups()
+        return _block(side, int(level), part, int(index), rest, layers_per_block)
+    match = re.fullmatch(r"mid_block\.(resnets|attentions)\.(\d+)(?:\.(.+))?", name)
+    if not match:
+        raise ValueError(f"{name} is not a part of a Stable Diffusion UNet")
+    part, index, rest = match.groups()
+    place = "middle_block.1" if part == "attentions" else f"middle_block.{2 * int(index)}"
+    return place + _inside(part, rest)
+
+
+def block_addresses(unet: UNet2DConditionModel) -> dict[str, BasicTransformerBlock]:
+    """The UNet's transformer blocks by block address, in the order of its forward pass."""
+    layers = unet.config["layers_per_block"]
+    found = {}
+    for name, module in unet.named_modules():
+        if isinstance(module, BasicTransformerBlock):
+            found[ldm_name(name.removesuffix(".transformer_blocks.0"), layers)] = module
+    order = {"input_blocks": 0, "middle_block": 1, "output_blocks": 2}
+    return dict(sorted(found.items(), key=lambda item: (order[item[0].split(".")[0]], int(item[0].split(".")[1]))))
+
+
+def _block(side: str, level: int, part: str, index: int, rest: str | None, layers: int) -> str:
+    if side == "down_blocks":
+        if part == "downsamplers":
+            return f"input_blocks.{(level + 1) * (layers + 1)}.0.op" + (rest or "").removeprefix("conv")
+        place = f"input_blocks.{1 + level * (layers + 1) + index}"
+    elif part == "upsamplers":
+        # the last block of a level: resnet, transformer, upsampler
+        return f"output_blocks.{level * (layers + 1) + layers}.2" + (f".{rest}" if rest else "")
+    else:
+        place = f"output_blocks.{level * (layers + 1) + index}"
+    return f"{place}.{1 if part == 'attentions' else 0}" + _inside(part, rest)
+
+
+def _inside(part: str, rest: str | None) -> str:
+    if not rest:
+        return ""
+    if part == "attentions":
+        return f".{rest}"
+    head, _, tail = rest.partition(".")
+    return f".{_RESNET[head]}" + (f".{tail}" if tail else "")

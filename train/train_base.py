@@ -1,0 +1,106 @@
+"""Trains SG-Mini's UNet on Shapes latents and captions, and writes the whole base as one checkpoint.
+
+    python train/train_text_encoder.py && python train/train_autoencoder.py && python train/train_base.py
+
+Epsilon prediction on Stable Diffusion's noise schedule; one caption in ten is empty, one in twenty says "an image".
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from diffusers import AutoencoderTiny, UNet2DConditionModel
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from tqdm import tqdm
+from transformers import CLIPTextConfig, CLIPTextModelWithProjection
+
+from sg_models import sg_mini
+from sg_models.safetensors_file import write_weights
+from train.base_model import CHECKPOINTS, BaseModel, load_sg_mini, sg_mini_tensors, train_attention
+from train.command_line import run
+from train.loop import LoopConfig, train
+from train.picture_grid import save_grid
+from train.sampling import GROUNDED_PROMPT, draw_graphs, starting_noise
+from train.shapes import Scene, scene, seeds, web_caption
+from train.shapes_latents import shapes_latents
+
+EMPTY_RATE = 0.10
+BARE_RATE = 0.05
+
+
+@dataclass
+class Config(LoopConfig):
+    steps: int = 6000
+    batch_size: int = 32
+    learning_rate: float = 1e-3
+    warmup: int = 200
+    run_dir: Path = Path("runs/base")
+    preview_every: int = 1000
+    pictures: int = 24000
+    """training pictures, encoded before the start"""
+    latents_dir: Path = Path("runs/shapes")
+    text_encoder: Path = Path("runs/text_encoder/text_encoder.safetensors")
+    autoencoder: Path = Path("runs/autoencoder/autoencoder.safetensors")
+    out: Path = CHECKPOINTS / sg_mini.CHECKPOINT
+
+
+def assemble(config: Config) -> tuple[BaseModel, CLIPTextModelWithProjection, AutoencoderTiny]:
+    """A base with a fresh UNet, read back from the checkpoint that this script will write; and its trained parts."""
+    text_encoder = CLIPTextModelWithProjection(CLIPTextConfig(**sg_mini.TEXT_MODEL))
+    text_encoder.load_state_dict(load_file(config.text_encoder))
+    autoencoder = AutoencoderTiny(**sg_mini.AUTOENCODER)  # pyright: ignore[reportArgumentType]
+    autoencoder.load_state_dict(load_file(config.autoencoder))
+    torch.manual_seed(config.seed)
+    unet = UNet2DConditionModel(**sg_mini.UNET)  # pyright: ignore[reportArgumentType]
+    start = config.run_dir / "start.safetensors"
+    write_weights(start, half(sg_mini_tensors(text_encoder, unet, autoencoder)), {})
+    return load_sg_mini(start), text_encoder, autoencoder.eval()
+
+
+def half(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.half() for name, tensor in tensors.items()}
+
+
+def training_caption(scene: Scene, rng: np.random.Generator) -> str:
+    """What the UNet is told about a scene in training."""
+    choice = rng.random()
+    if choice < EMPTY_RATE:
+        return ""
+    return GROUNDED_PROMPT if choice < EMPTY_RATE + BARE_RATE else web_caption(scene, rng)
+
+
+def main(config: Config) -> None:
+    base, text_encoder, autoencoder = assemble(config)
+    latents = shapes_latents(base, config.latents_dir, "train", config.pictures)
+    scenes = [scene(s) for s in tqdm(seeds("train", config.pictures), desc="scenes", mininterval=5)]
+    shown = [scene(s).graph for s in seeds("val", 16)]
+    base.frozen()
+    unet = base.unet.requires_grad_(True).train()
+    train_attention(unet)
+
+    def batch(indices: Sequence[int]) -> tuple[Tensor, list[str]]:
+        rngs = [np.random.default_rng((i, 11)) for i in indices]
+        which = [int(rng.integers(len(scenes))) for rng in rngs]
+        return latents[which], [training_caption(scenes[w], rng) for w, rng in zip(which, rngs, strict=True)]
+
+    def loss(
+        model: nn.Module, pair: tuple[Tensor, list[str]], generator: torch.Generator
+    ) -> tuple[Tensor, dict[str, float]]:
+        x, captions = pair
+        noisy, timesteps, target = base.noised(x.to(base.device), generator)
+        predicted = model(noisy, timesteps, base.encode_prompts(captions)).sample
+        return F.mse_loss(predicted.float(), target), {}
+
+    def preview(model: nn.Module, path: Path) -> None:
+        save_grid(draw_graphs(base, None, shown, starting_noise(base, 0, len(shown), sg_mini.SIDE)), f"{path}.png")
+
+    train(config, unet, loss, batch, preview=preview)
+    write_weights(config.out, half(sg_mini_tensors(text_encoder, unet, autoencoder)), {"modelspec.title": "SG-Mini"})
+
+
+if __name__ == "__main__":
+    run(main, Config)

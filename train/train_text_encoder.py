@@ -1,0 +1,127 @@
+"""Trains SG-Mini's text model the CLIP way: contrastively, on Shapes pictures and their captions.
+
+    python train/train_text_encoder.py
+
+Half of the pairs are whole pictures with captions as from the web, half are parts of 64 pixels around one object with
+that object's phrase. Pairs with the same text are not each other's negatives.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from tqdm import tqdm
+from transformers import CLIPTextConfig, CLIPTextModelWithProjection
+
+from sg_models import sg_mini
+from sg_models.safetensors_file import write_weights
+from train.base_model import clip_tokenizer
+from train.command_line import run
+from train.loop import LoopConfig, train
+from train.shapes import SIDE, render, scene, seeds, web_caption
+
+PART = 64  # pixels, of a part around one object and of the picture tower's input
+TEMPERATURE = 0.07
+
+
+@dataclass
+class Config(LoopConfig):
+    steps: int = 700
+    batch_size: int = 192
+    learning_rate: float = 1e-3
+    ema_decay: float = 0.99
+    run_dir: Path = Path("runs/text_encoder")
+    pictures: int = 8000
+    """training pictures, rendered before the start"""
+    out: Path = field(default_factory=lambda: Path("runs/text_encoder/text_encoder.safetensors"))
+
+
+class PictureTower(nn.Module):
+    """A small convolutional net from pictures of 64 pixels to embeddings; thrown away after training."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        widths = (3, 32, 64, 128, 128)
+        layers: list[nn.Module] = []
+        for before, after in zip(widths, widths[1:], strict=False):
+            layers += [nn.Conv2d(before, after, 3, stride=2, padding=1), nn.GroupNorm(8, after), nn.SiLU()]
+        self.convolutions = nn.Sequential(*layers)
+        self.project = nn.Linear(widths[-1] * (PART // 16) ** 2, dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.project(self.convolutions(x).flatten(1))
+
+
+class TextAndPicture(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.text = CLIPTextModelWithProjection(CLIPTextConfig(**sg_mini.TEXT_MODEL))
+        self.picture = PictureTower(sg_mini.TEXT_MODEL["projection_dim"])
+
+
+class Pairs:
+    """Pictures and texts by sample index; even indices give whole pictures, odd ones parts."""
+
+    def __init__(self, split: str, count: int) -> None:
+        self.scenes = [scene(seed) for seed in tqdm(seeds(split, count), desc=f"{split} scenes", mininterval=5)]
+        self.pictures = np.stack([render(s) for s in tqdm(self.scenes, desc="rendering", mininterval=5)])
+        self.tokenizer = clip_tokenizer()
+
+    def __call__(self, indices: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
+        """Pictures [B, 3, 64, 64] in [-1, 1], token ids [B, L], and which texts are the same [B, B]."""
+        pairs = [self._pair(i) for i in indices]
+        pictures = torch.from_numpy(np.stack([p for p, _ in pairs])).permute(0, 3, 1, 2).float() / 127.5 - 1
+        texts = np.array([t for _, t in pairs])
+        ids = self.tokenizer(list(texts), padding=True, truncation=True, max_length=77, return_tensors="pt").input_ids
+        return pictures, ids, torch.from_numpy(texts[:, None] == texts[None])
+
+    def _pair(self, index: int) -> tuple[np.ndarray, str]:
+        rng = np.random.default_rng((index, 7))
+        which = int(rng.integers(len(self.scenes)))
+        if index % 2 == 0:
+            picture = self.pictures[which].reshape(PART, SIDE // PART, PART, SIDE // PART, 3).mean((1, 3))
+            return picture, web_caption(self.scenes[which], rng)
+        k = int(rng.integers(len(self.scenes[which].objects)))
+        thing = self.scenes[which].objects[k]
+        x, y = (int(np.clip(v + rng.uniform(-6, 6) - PART / 2, 0, SIDE - PART)) for v in (thing.x, thing.y))
+        return self.pictures[which, y : y + PART, x : x + PART], self.scenes[which].graph.objects[k].phrase
+
+
+def contrastive_loss(pictures: Tensor, texts: Tensor, same: Tensor) -> tuple[Tensor, float]:
+    """CLIP's symmetric cross-entropy (Radford et al. 2021, figure 3) with all equal texts as positives."""
+    logits = F.normalize(pictures, dim=-1) @ F.normalize(texts, dim=-1).T / TEMPERATURE  # [B, B]
+    targets = same.float() / same.sum(dim=1, keepdim=True)
+    loss = (F.cross_entropy(logits, targets) + F.cross_entropy(logits.T, targets)) / 2
+    accuracy = same.gather(1, logits.argmax(dim=1, keepdim=True)).float().mean().item()
+    return loss, accuracy
+
+
+def main(config: Config) -> None:
+    pairs, validation = Pairs("train", config.pictures), Pairs("val", 200)
+
+    def loss(
+        model: nn.Module, batch: tuple[Tensor, Tensor, Tensor], generator: torch.Generator
+    ) -> tuple[Tensor, dict[str, float]]:
+        device = next(model.parameters()).device
+        pictures, ids, same = (t.to(device) for t in batch)
+        value, accuracy = contrastive_loss(
+            model.picture(pictures).float(), model.text(input_ids=ids).text_embeds.float(), same
+        )
+        return value, {"accuracy": accuracy}
+
+    def report(model: nn.Module) -> dict[str, float]:
+        with torch.no_grad():
+            value, figures = loss(model, validation(range(192)), torch.Generator())
+        return {"val loss": value.item(), "val accuracy": figures["accuracy"]}
+
+    model = TextAndPicture()
+    train(config, model, loss, pairs, report=report)
+    write_weights(config.out, model.text.state_dict(), {})
+
+
+if __name__ == "__main__":
+    run(main, Config)
