@@ -56,13 +56,12 @@ def load_adapter(path: str) -> LoadedAdapter:
     Raises `AdapterError` if the file is missing, damaged or not one of this project's.
     """
     # importing the graph encoder takes torch-geometric with it: over a second that ComfyUI's start must not pay
-    from ..sg_models.gsa_adapter import KIND, GSAAdapter
+    from ..sg_models.gsa_adapter import build_adapter
 
     file = read_adapter(path)
-    file.check_kind(KIND)
     offload_device = comfy.model_management.unet_offload_device()
-    module = GSAAdapter(
-        file.config,
+    module = build_adapter(
+        file,
         operations=comfy.ops.manual_cast,
         attention=host_attention,
         dtype=comfy.utils.weight_dtype(file.state_dict),

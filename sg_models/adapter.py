@@ -5,6 +5,7 @@ first, because a wrong pairing runs without an error and draws nonsense.
 """
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -17,6 +18,7 @@ from .safetensors_file import WeightsFileError, read_weights, write_weights
 
 FORMAT = "1"
 PREFIX = "scene_graph."
+ARCHITECTURES = {"sd21-base": "stable-diffusion-v2-512", "sd21": "stable-diffusion-v2-768-v"}  # ModelSpec's names
 BASES = {
     "sg-mini": "SG-Mini",
     "sd21-base": "SD 2.1-base 512",
@@ -70,7 +72,7 @@ def write_adapter(path: Path, adapter: Adapter) -> None:
     }
     model_spec = {
         "modelspec.sai_model_spec": "1.0.0",
-        "modelspec.architecture": "stable-diffusion-v2-512" if adapter.base == "sd21-base" else adapter.base,
+        "modelspec.architecture": ARCHITECTURES.get(adapter.base, adapter.base),
         "modelspec.implementation": "scene-graph-conditioning",
         "modelspec.title": path.stem,
         "modelspec.prediction_type": "v" if adapter.prediction_type == "v_prediction" else "epsilon",
@@ -116,14 +118,14 @@ def _check_header(name: str, header: Mapping[str, str]) -> None:
         raise AdapterError(f"{name} lacks {', '.join(missing)} in its header; write it again with the training script")
     if header["base"] not in BASES:
         raise AdapterError(f"{name} is for the unknown base {header['base']}; known are {', '.join(BASES)}")
-    if not header["steps"].isdigit():
-        raise AdapterError(f"{name} says {header['steps']!r} for {PREFIX}steps; a whole number belongs there")
+    if not re.fullmatch("[0-9]{1,18}", header["steps"]):
+        raise AdapterError(f"{name} says {header['steps'][:40]!r} for {PREFIX}steps; a whole number belongs there")
 
 
 def _config(name: str, text: str) -> dict[str, Any]:
     try:
         config = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise AdapterError(f"{name} has a damaged {PREFIX}config ({error})") from error
     if not isinstance(config, dict):
         raise AdapterError(f"{name} has a damaged {PREFIX}config: an object of sizes belongs there")

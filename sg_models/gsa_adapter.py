@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.data import Batch, Data
 
+from .adapter import Adapter, AdapterError
 from .gated_attention import Attention, GatedSelfAttentionBlocks, scaled_dot_product_attention
 from .graph_encoder import GraphEncoder
 from .graph_formats import to_pyg
@@ -31,16 +32,39 @@ def graph_phrases(graphs: Sequence[SceneGraph]) -> list[str]:
 def graph_data(graph: SceneGraph, vectors: Mapping[str, Tensor]) -> Data:
     """A graph with its phrase vectors: x [O, P], edge_attr [R, P], edge_index, box, has_box and instance [O]."""
     data = to_pyg(graph)
-    phrase_dim = next(iter(vectors.values())).shape
+    x = torch.stack([vectors[o.phrase] for o in graph.objects])
     edges = [vectors[r.predicate] for r in graph.relations]
     return Data(
-        x=torch.stack([vectors[o.phrase] for o in graph.objects]),
-        edge_attr=torch.stack(edges) if edges else torch.zeros(0, *phrase_dim),
+        x=x,
+        edge_attr=torch.stack(edges) if edges else x.new_zeros(0, x.shape[1]),
         edge_index=data.edge_index,
         box=data.box,
         has_box=data.has_box,
         instance=torch.arange(len(graph.objects)),
     )
+
+
+def build_adapter(file: Adapter, **host: Any) -> "GSAAdapter":
+    """The module that an adapter file describes, its weights not yet loaded; `host` as for `GSAAdapter`.
+
+    Raises `AdapterError` where the file's configuration or tensors do not make such a module.
+    """
+    file.check_kind(KIND)
+    try:
+        module = GSAAdapter(file.config, **host)
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:  # sizes missing or no sizes at all
+        raise AdapterError(
+            f"{file.name} has a damaged scene_graph.config ({error!r}); write it again with the training script"
+        ) from error
+    here = {name: tensor.shape for name, tensor in module.state_dict().items()}
+    there = {name: tensor.shape for name, tensor in file.state_dict.items()}
+    wrong = sorted(name for name in here.keys() | there.keys() if here.get(name) != there.get(name))
+    if wrong:
+        raise AdapterError(
+            f"{file.name} does not hold what its header describes: {wrong[0]} and {len(wrong) - 1} more tensors "
+            "are missing, unknown or of another size"
+        )
+    return module
 
 
 class GSAAdapter(nn.Module):

@@ -24,7 +24,7 @@ from transformers.utils import logging as transformers_logging
 from sg_models import sg_mini
 from sg_models.gated_attention import Attention, scaled_dot_product_attention
 from sg_models.safetensors_file import WeightsFileError, read_weights
-from train.ldm_names import ldm_name
+from train.ldm_names import ldm_names
 
 MODELS = Path(__file__).resolve().parent.parent / "models"  # sorted like ComfyUI's own folder of that name
 CHECKPOINTS, ADAPTERS = MODELS / "checkpoints", MODELS / "scene_graph"
@@ -115,9 +115,7 @@ class BaseModel:
         return digest.hexdigest()
 
     def _ids(self, texts: list[str]) -> Tensor:
-        return self.tokenizer(
-            texts, padding="max_length", truncation=True, max_length=77, return_tensors="pt"
-        ).input_ids
+        return token_ids(self.tokenizer, texts)
 
 
 def train_attention(unet: UNet2DConditionModel) -> Attention:
@@ -166,12 +164,7 @@ def load_sg_mini(path: Path) -> BaseModel:
     unet = UNet2DConditionModel(**sg_mini.UNET)  # pyright: ignore[reportArgumentType]
     vae = AutoencoderTiny(**sg_mini.AUTOENCODER)  # pyright: ignore[reportArgumentType]
     _fill(path, text_encoder, tensors, {k: TEXT_PREFIX + _hf_text_name(k) for k in text_encoder.state_dict()})
-    _fill(
-        path,
-        unet,
-        tensors,
-        {k: UNET_PREFIX + ldm_name(k, sg_mini.UNET["layers_per_block"]) for k in unet.state_dict()},
-    )
+    _fill(path, unet, tensors, {k: UNET_PREFIX + ldm for k, ldm in ldm_names(unet).items()})
     _fill(path, vae, tensors, {k: VAE_PREFIX + _taesd_name(k) for k in vae.state_dict()})
     return BaseModel(
         sg_mini.NAME,
@@ -188,15 +181,15 @@ def sg_mini_tensors(text_encoder: nn.Module, unet: nn.Module, vae: AutoencoderTi
 
     `text_encoder` is the full `CLIPTextModelWithProjection`.
     """
-    layers = sg_mini.UNET["layers_per_block"]
     text = {TEXT_PREFIX + _hf_text_name(k): v for k, v in text_encoder.state_dict().items()}
-    body = {UNET_PREFIX + ldm_name(k, layers): v for k, v in unet.state_dict().items()}
+    state = unet.state_dict()
+    body = {UNET_PREFIX + ldm: state[k] for k, ldm in ldm_names(unet).items()}
     return text | body | {VAE_PREFIX + _taesd_name(k): _widened(v) for k, v in vae.state_dict().items()}
 
 
 @lru_cache
 def clip_tokenizer() -> CLIPTokenizer:
-    """CLIP's own tokenizer, padding with id 0 as Stable Diffusion 2 does.
+    """CLIP's own tokenizer.
 
     Its merges come with the open_clip package, whose import would take seconds and is not needed for a data file.
     """
@@ -208,7 +201,16 @@ def clip_tokenizer() -> CLIPTokenizer:
     letters = list(_byte_letters())
     words = letters + [letter + "</w>" for letter in letters] + ["".join(pair) for pair in merges]
     vocabulary = {word: i for i, word in enumerate([*words, "<|startoftext|>", "<|endoftext|>"])}
-    return CLIPTokenizer(vocab=vocabulary, merges=merges, pad_token="!")  # "!" is id 0
+    return CLIPTokenizer(vocab=vocabulary, merges=merges)
+
+
+def token_ids(tokenizer: CLIPTokenizer, texts: list[str]) -> Tensor:
+    """Token ids [B, 77], padded with id 0 as Stable Diffusion 2 does.
+
+    Not by the tokenizer: it would have to call "!", whose id that is, a special token, and then read it as one.
+    """
+    rows = tokenizer(texts, truncation=True, max_length=77).input_ids
+    return torch.tensor([row + [0] * (77 - len(row)) for row in rows])
 
 
 def _byte_letters() -> Iterable[str]:
@@ -244,7 +246,12 @@ def _fill(path: Path, module: nn.Module, tensors: dict[str, Tensor], names: dict
             f"{path} is not an SG-Mini checkpoint: it lacks {missing[0]} and {len(missing) - 1} more"
         )
     own = module.state_dict()
-    module.load_state_dict({here: _narrowed(tensors[there], own[here].shape) for here, there in names.items()})
+    narrow = isinstance(module, AutoencoderTiny)
+    state = {k: _narrowed(tensors[there], own[k].shape) if narrow else tensors[there] for k, there in names.items()}
+    wrong = [names[k] for k, tensor in state.items() if tensor.shape != own[k].shape]
+    if wrong:
+        raise WeightsFileError(f"{path} is not an SG-Mini checkpoint: {wrong[0]} has another size")
+    module.load_state_dict(state)
 
 
 def _hf_text_name(name: str) -> str:

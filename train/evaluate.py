@@ -99,6 +99,9 @@ def with_interval(hits: np.ndarray, totals: np.ndarray) -> list[float]:
     Bootstrapped over whole graphs, since the objects of one picture succeed and fail together; where there is nothing
     to resample (all right or all wrong), Wilson's interval over the graphs.
     """
+    hits, totals = hits[totals > 0], totals[totals > 0]
+    if not len(totals):
+        return [0.0, 0.0, 1.0]  # nothing was asked, so nothing is known
     value = float(hits.sum() / totals.sum())
     if value in (0.0, 1.0):
         right = len(hits) if value else 0

@@ -22,15 +22,20 @@ _OUTER = {
 }
 
 
-def ldm_name(name: str, layers_per_block: int) -> str:
-    """The LDM name of a diffusers UNet parameter or module, e.g. `down_blocks.0.attentions.0` → `input_blocks.1.1`."""
+def ldm_names(unet: UNet2DConditionModel) -> dict[str, str]:
+    """The LDM name of each of a UNet's parameters, by diffusers' name."""
+    return {name: ldm_name(unet, name) for name in unet.state_dict()}
+
+
+def ldm_name(unet: UNet2DConditionModel, name: str) -> str:
+    """The LDM name of a parameter or module of a diffusers UNet: `down_blocks.0.attentions.0` → `input_blocks.1.1`."""
     for outer, ldm in _OUTER.items():
         if name == outer or name.startswith(outer + "."):
             return ldm + name[len(outer) :]
     match = re.fullmatch(r"(down_blocks|up_blocks)\.(\d+)\.(\w+)\.(\d+)(?:\.(.+))?", name)
     if match:
         side, level, part, index, rest = match.groups()
-        return _block(side, int(level), part, int(index), rest, layers_per_block)
+        return _block(side, int(level), part, int(index), rest, unet)
     match = re.fullmatch(r"mid_block\.(resnets|attentions)\.(\d+)(?:\.(.+))?", name)
     if not match:
         raise ValueError(f"{name} is not a part of a Stable Diffusion UNet")
@@ -41,23 +46,24 @@ def ldm_name(name: str, layers_per_block: int) -> str:
 
 def block_addresses(unet: UNet2DConditionModel) -> dict[str, BasicTransformerBlock]:
     """The UNet's transformer blocks by block address, in the order of its forward pass."""
-    layers = unet.config["layers_per_block"]
     found = {}
     for name, module in unet.named_modules():
         if isinstance(module, BasicTransformerBlock):
-            found[ldm_name(name.removesuffix(".transformer_blocks.0"), layers)] = module
+            found[ldm_name(unet, name.removesuffix(".transformer_blocks.0"))] = module
     order = {"input_blocks": 0, "middle_block": 1, "output_blocks": 2}
     return dict(sorted(found.items(), key=lambda item: (order[item[0].split(".")[0]], int(item[0].split(".")[1]))))
 
 
-def _block(side: str, level: int, part: str, index: int, rest: str | None, layers: int) -> str:
+def _block(side: str, level: int, part: str, index: int, rest: str | None, unet: UNet2DConditionModel) -> str:
+    layers = unet.config["layers_per_block"]
     if side == "down_blocks":
         if part == "downsamplers":
             return f"input_blocks.{(level + 1) * (layers + 1)}.0.op" + (rest or "").removeprefix("conv")
         place = f"input_blocks.{1 + level * (layers + 1) + index}"
     elif part == "upsamplers":
-        # the last block of a level: resnet, transformer, upsampler
-        return f"output_blocks.{level * (layers + 1) + layers}.2" + (f".{rest}" if rest else "")
+        # at the end of a level's last block: after its resnet and, if the level has them, its transformer
+        place = 2 if "CrossAttn" in unet.config["up_block_types"][level] else 1
+        return f"output_blocks.{level * (layers + 1) + layers}.{place}" + (f".{rest}" if rest else "")
     else:
         place = f"output_blocks.{level * (layers + 1) + index}"
     return f"{place}.{1 if part == 'attentions' else 0}" + _inside(part, rest)

@@ -155,6 +155,7 @@ def _step(
         place = part * accelerator.num_processes + accelerator.process_index
         first = (step * config.accumulate * accelerator.num_processes + place) * config.batch_size
         generator = step_generator(config.seed, step, place, accelerator.device)
+        torch.manual_seed(generator.initial_seed())  # for what a module draws itself, dropout for one
         with accelerator.accumulate(model), accelerator.autocast():
             value, figures = loss(model, batch(range(first, first + config.batch_size)), generator)
             accelerator.backward(value)
@@ -197,8 +198,8 @@ def _save(accelerator: Accelerator, run_dir: Path) -> None:
     new, kept, old = run_dir / "checkpoint.new", run_dir / "checkpoint", run_dir / "checkpoint.old"
     accelerator.save_state(str(new))
     if accelerator.is_main_process:
-        shutil.rmtree(old, ignore_errors=True)
         if kept.exists():
+            shutil.rmtree(old, ignore_errors=True)
             kept.rename(old)
         new.rename(kept)
         shutil.rmtree(old, ignore_errors=True)

@@ -22,6 +22,7 @@ FOREGROUND_DISTANCE = 40.0  # RGB distance from the background; the palest colou
 MIN_PIXELS = 60  # the smallest object, a star of radius 11, covers about 135
 MIN_FIT = 0.6  # intersection over union with the best silhouette; below, the piece is no shape at all
 SIZE_LIMIT = (RADII["small"][1] + RADII["large"][0]) / 2
+MAX_CANDIDATES = 7  # of one shape, the largest ones: every assignment is tried, and their number grows like n!
 NAMES = tuple(COLOURS)
 PALETTE = np.array([COLOURS[name] for name in NAMES], np.float32)
 
@@ -149,7 +150,7 @@ def _assignments(graph: SceneGraph, detections: tuple[Detection, ...]) -> Iterat
     per_shape = []
     for name in {o.name for o in graph.objects}:
         places = [i for i, o in enumerate(graph.objects) if o.name == name]
-        seen: list[Detection | None] = [d for d in detections if d.shape == name]
+        seen: list[Detection | None] = [d for d in detections if d.shape == name][:MAX_CANDIDATES]
         # an object that nothing is left for gets None; with more seen than wanted, some stay over
         padded = seen + [None] * max(0, len(places) - len(seen))
         per_shape.append([(places, choice) for choice in set(itertools.permutations(padded, len(places)))])

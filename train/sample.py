@@ -47,6 +47,8 @@ class Config:
 def main(config: Config) -> None:
     if config.n < 1 or config.steps < 1 or config.batch_size < 1:
         raise UsageError("--n, --steps and --batch-size must be at least 1")
+    if config.side is not None and (config.side < 16 or config.side % 8):
+        raise UsageError("--side must be a multiple of 8, and at least 16")
     graphs = read_graphs(config.graph)
     base = load_base(config.base).to("cuda" if torch.cuda.is_available() else "cpu").frozen()
     adapter = load_adapter(base, config.adapter)

@@ -19,7 +19,7 @@ from transformers import CLIPTextConfig, CLIPTextModelWithProjection
 
 from sg_models import sg_mini
 from sg_models.safetensors_file import write_weights
-from train.base_model import clip_tokenizer
+from train.base_model import clip_tokenizer, token_ids
 from train.command_line import run
 from train.loop import LoopConfig, train
 from train.shapes import SIDE, render, scene, seeds, web_caption
@@ -76,7 +76,8 @@ class Pairs:
         pairs = [self._pair(i) for i in indices]
         pictures = torch.from_numpy(np.stack([p for p, _ in pairs])).permute(0, 3, 1, 2).float() / 127.5 - 1
         texts = np.array([t for _, t in pairs])
-        ids = self.tokenizer(list(texts), padding=True, truncation=True, max_length=77, return_tensors="pt").input_ids
+        ids = token_ids(self.tokenizer, list(texts))
+        ids = ids[:, : int((ids == self.tokenizer.eos_token_id).nonzero()[:, 1].max()) + 1]  # causal: the rest is idle
         return pictures, ids, torch.from_numpy(texts[:, None] == texts[None])
 
     def _pair(self, index: int) -> tuple[np.ndarray, str]:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from sg_models.adapter import Adapter, AdapterError, read_adapter
-from sg_models.gsa_adapter import KIND, GSAAdapter
+from sg_models.gsa_adapter import GSAAdapter, build_adapter
 from train.base_model import ADAPTERS, BaseModel
 from train.grounded_unet import attach, block_sizes
 
@@ -18,7 +18,6 @@ def load_adapter(base: BaseModel, name: str) -> GSAAdapter | None:
     if name == NO_ADAPTER:
         return None
     adapter = read_adapter(_path(base, name))
-    adapter.check_kind(KIND)
     adapter.check_base(base.name, base.prediction_type)
     return _install(base, adapter)
 
@@ -37,9 +36,9 @@ def _path(base: BaseModel, name: str) -> Path:
 
 
 def _install(base: BaseModel, adapter: Adapter) -> GSAAdapter:
+    module = build_adapter(adapter)
     if adapter.config["blocks"] != block_sizes(base.unet):
         raise AdapterError(f"{adapter.name} was made for a UNet of other sizes than {base.name}'s")
-    module = GSAAdapter(adapter.config)
     module.load_state_dict({name: tensor.float() for name, tensor in adapter.state_dict.items()})
     module.to(base.device).requires_grad_(False).eval()
     attach(base.unet, module)

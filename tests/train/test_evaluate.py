@@ -1,0 +1,105 @@
+"""The figures of the evaluation, on verdicts made by hand."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from train.evaluate import METRICS, Config, main, summary, table, with_interval
+from train.oracle import Detection, Verdict
+
+SEEN = Detection("circle", "red", "small", (0.0, 0.0, 9.0, 9.0), (5.0, 5.0))
+
+
+def verdict(matched: str, bound: str, related: str = "", extra: int = 0) -> Verdict:
+    """From strings of 1 (right) and 0 (wrong)."""
+    hits = [tuple(c == "1" for c in text) for text in (matched, bound, related)]
+    return Verdict((SEEN,) * (sum(hits[0]) + extra), tuple(SEEN if hit else None for hit in hits[0]), hits[1], hits[2])
+
+
+def test_each_metric_counts_its_own_thing():
+    result = summary(
+        [
+            verdict("111", "110", "10"),
+            verdict("10", "10", "0"),
+            verdict("11", "11", "1"),
+            verdict("11", "11", "1", extra=1),  # all right, but for what is too much
+        ]
+    )
+    assert tuple(result) == METRICS
+    values = {metric: figures[0] for metric, figures in result.items()}
+    assert values == {
+        "object recall": pytest.approx(8 / 9, abs=1e-4),
+        "attribute binding": pytest.approx(7 / 9, abs=1e-4),
+        "relation accuracy": pytest.approx(3 / 5, abs=1e-4),
+        "exact graph": pytest.approx(1 / 4),
+    }
+
+
+def test_every_interval_holds_its_value():
+    result = summary([verdict("11", "10", "1")] * 12 + [verdict("10", "00", "0")] * 5 + [verdict("11", "11", "1")] * 20)
+    for value, low, high in result.values():
+        assert 0 <= low < value < high <= 1
+
+
+def test_figures_are_the_same_again():
+    rng = np.random.default_rng(0)
+    hits, totals = rng.integers(0, 4, 60), np.full(60, 4)
+    first = with_interval(hits, totals)
+    np.random.seed(9)
+    assert with_interval(hits, totals) == first
+
+
+def test_the_interval_is_of_about_95_percent():
+    """Of an ordinary proportion it is the normal approximation's."""
+    hits = np.array([1] * 300 + [0] * 100)
+    value, low, high = with_interval(hits, np.ones(400, int))
+    half = 1.96 * np.sqrt(0.75 * 0.25 / 400)
+    assert value == 0.75
+    assert (low, high) == (pytest.approx(0.75 - half, abs=0.008), pytest.approx(0.75 + half, abs=0.008))
+
+
+def test_whole_graphs_are_resampled():
+    """Objects of one picture succeed and fail together, so that they count for less than as many pictures."""
+    together = with_interval(np.array([4, 0] * 25), np.full(50, 4))
+    apart = with_interval(np.array([2] * 50), np.full(50, 4))
+    assert together[0] == apart[0] == 0.5
+    assert together[2] - together[1] > 0.2 > 0.01 > apart[2] - apart[1]
+
+
+@pytest.mark.parametrize(("hit", "value"), [(1, 1.0), (0, 0.0)])
+def test_all_right_or_all_wrong_is_not_certain(hit: int, value: float):
+    got, low, high = with_interval(np.full(500, 2 * hit), np.full(500, 2))
+    assert got == value
+    assert 0.005 < high - low < 0.01  # Wilson, of 500 graphs
+    assert (high == 1.0) if hit else (low == 0.0)
+
+
+def test_graphs_without_relations_leave_no_nan():
+    result = summary([verdict("11", "11")] * 3 + [verdict("10", "10")])
+    json.dumps(result, allow_nan=False)
+    table({"held-out": {"vi": result}})
+
+
+def test_the_table_has_a_row_per_variant_and_split():
+    figures = {metric: [0.5, 0.25, 0.75] for metric in METRICS}
+    lines = table({"held-out": {"i": figures, "vi": figures}, "compositional": {"i": figures, "vi": figures}})
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines.splitlines()]
+    assert [row[:2] for row in rows[2:]] == [
+        [split, variant] for split in ("held-out", "compositional") for variant in ("(i)", "(vi)")
+    ]
+    assert len({len(row) for row in rows}) == 1
+    assert rows[2][2] == "0.500 [0.250, 0.750]"
+
+
+def test_the_whole_script_twice_writes_the_same_file(sg_mini_checkpoint: Path, adapter_file: Path, tmp_path, capsys):
+    files = [tmp_path / "a.json", tmp_path / "b.json"]
+    for file in files:
+        main(Config(base=str(sg_mini_checkpoint), adapter=str(adapter_file), graphs=3, steps=1, json=file))
+    assert files[0].read_bytes() == files[1].read_bytes()
+    written = json.loads(files[0].read_text())
+    assert set(written["results"]) == {"held-out", "compositional"}
+    assert all(len(variants) == 2 and "i" in variants for variants in written["results"].values())
+    assert "| held-out | (i) |" in capsys.readouterr().out
+    assert {p.name for p in tmp_path.iterdir()} == {"a.json", "b.json"}

@@ -1,0 +1,119 @@
+"""Training of gated self-attention: what learns, what stays as it was, and what comes out."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from accelerate.state import AcceleratorState
+
+from sg_models.adapter import read_adapter
+from train import train_gsa
+from train.base_model import load_sg_mini
+from train.graph_variation import told, without_boxes
+from train.sampling import draw_graphs, starting_noise
+from train.shapes import scene, seeds
+from train.train_gsa import Config, GroundedDenoiser, Samples, main
+from train.trained_adapter import load_adapter
+
+
+@pytest.fixture
+def config(sg_mini_checkpoint: Path, tmp_path: Path) -> Config:
+    AcceleratorState._reset_state(True)
+    return Config(
+        base=str(sg_mini_checkpoint),
+        steps=3,
+        batch_size=4,
+        warmup=0,
+        mixed_precision="no",
+        pictures=8,
+        preview_every=3,
+        checkpoint_every=3,
+        run_dir=tmp_path / "run",
+        latents_dir=tmp_path / "latents",
+        out=tmp_path / "vi-gsa-clip-sg-mini.safetensors",
+        graph_dim=16,
+        graph_hidden=16,
+        graph_layers=1,
+        token_hidden=16,
+    )
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Previews in two steps instead of 25: what is under test is the training."""
+    draw = train_gsa.draw_graphs
+    monkeypatch.setattr(
+        train_gsa, "draw_graphs", lambda *args, **kwargs: draw(*args, **({"steps": 2} | kwargs)), raising=True
+    )
+
+
+def test_writes_an_adapter_that_changes_what_the_base_draws(config: Config, quick: None, sg_mini_checkpoint: Path):
+    main(config)
+    file = read_adapter(config.out)
+    assert (file.kind, file.base, file.prediction_type, file.phrase_encoder) == ("gsa", "sg-mini", "epsilon", "clip")
+    assert (file.dataset, file.steps) == ("shapes", 3)
+    assert all(gate != 0 for name, gate in file.state_dict.items() if ".alpha_" in name), "the gates did not open"
+    base = load_sg_mini(sg_mini_checkpoint).frozen()
+    adapter = load_adapter(base, str(config.out))
+    assert adapter is not None
+    graph, noise = scene(0).graph, starting_noise(base, 0, 1, 128)
+    with_graph = draw_graphs(base, adapter, [graph], noise, steps=2)
+    assert not torch.equal(with_graph, draw_graphs(base, adapter, [scene(1).graph], noise, steps=2))
+    assert list((config.run_dir / "previews").iterdir())
+
+
+def test_the_base_stays_as_it_was(config: Config, quick: None, monkeypatch: pytest.MonkeyPatch):
+    loaded = []
+    monkeypatch.setattr(train_gsa, "load_base", lambda name: loaded.append(load_sg_mini(Path(name))) or loaded[0])
+    main(config)
+    untouched = load_sg_mini(Path(config.base))
+    for part in ("text_encoder", "unet", "vae"):
+        before, after = getattr(untouched, part).state_dict(), getattr(loaded[0], part).state_dict()
+        assert all(torch.equal(before[name], after[name]) for name in before), part
+
+
+def test_only_the_adapter_is_trained_and_kept(base, make_adapter):
+    model = GroundedDenoiser(base.unet, make_adapter().requires_grad_(True))
+    assert {name.split(".")[0] for name in model.state_dict()} == {"adapter"}
+    assert all(name.startswith("adapter.") for name, _ in model.named_parameters())
+
+
+def test_a_sample_is_the_same_at_every_call(base, config: Config):
+    samples = Samples(base, config, "train", 8)
+    (x, graphs, null), (x2, graphs2, null2) = samples(range(40, 48)), samples(range(40, 48))
+    assert torch.equal(x, x2) and torch.equal(null, null2)
+    for name in ("x", "edge_attr", "edge_index", "box", "has_box", "instance"):
+        assert torch.equal(graphs[name], graphs2[name]), name
+
+
+def test_latents_are_made_once_for_one_autoencoder(base, config: Config, monkeypatch: pytest.MonkeyPatch):
+    first = Samples(base, config, "train", 8).latents
+    monkeypatch.setattr(type(base), "encode_pictures", lambda *_: pytest.fail("encoded again"))
+    assert torch.equal(Samples(base, config, "train", 8).latents, first)
+    with torch.no_grad():
+        next(base.vae.parameters()).add_(1.0)
+    with pytest.raises(pytest.fail.Exception, match="encoded again"):
+        Samples(base, config, "train", 8)
+
+
+def test_graphs_are_told_with_gaps_but_never_changed():
+    graph = scene(3).graph
+    rng = np.random.default_rng(0)
+    tellings = [told(graph, rng) for _ in range(300)]
+    assert any(t.objects[0].box is None for t in tellings) and any(t.objects[0].box for t in tellings)
+    for telling in tellings:
+        assert [o.name for o in telling.objects] == [o.name for o in graph.objects]
+        assert set(telling.relations) <= set(graph.relations)
+        for short, whole in zip(telling.objects, graph.objects, strict=True):
+            assert set(short.attributes) <= set(whole.attributes) and short.box in (None, whole.box)
+    assert without_boxes(graph).relations == graph.relations
+
+
+@pytest.mark.parametrize("seed", list(seeds("held-out", 3)))
+def test_without_boxes_leaves_everything_else(seed: int):
+    graph = scene(seed).graph
+    bare = without_boxes(graph)
+    assert all(thing.box is None for thing in bare.objects)
+    assert tuple(replace(thing, box=None) for thing in graph.objects) == bare.objects
