@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from accelerate import PartialState
 from diffusers import AutoencoderTiny, UNet2DConditionModel
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -75,6 +76,7 @@ def training_caption(scene: Scene, rng: np.random.Generator) -> str:
 
 def main(config: Config) -> None:
     base, text_encoder, autoencoder = assemble(config)
+    base.to(PartialState().device)
     latents = shapes_latents(base, config.latents_dir, "train", config.pictures)
     scenes = [scene(s) for s in tqdm(seeds("train", config.pictures), desc="scenes", mininterval=5)]
     shown = [scene(s).graph for s in seeds("val", 16)]

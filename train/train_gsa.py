@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from accelerate import PartialState
 from diffusers import UNet2DConditionModel
 from torch import Tensor, nn
 from torch_geometric.data import Batch
@@ -116,9 +117,8 @@ def parameter_groups(adapter: GSAAdapter, learning_rate: float) -> list[dict]:
 
 
 def main(config: Config) -> None:
-    base = load_base(config.base)
+    base = load_base(config.base).to(PartialState().device).frozen()
     samples, validation = Samples(base, config, "train", config.pictures), Samples(base, config, "val", 128)
-    base.to("cuda" if torch.cuda.is_available() else "cpu").frozen()
     sizes = {k: getattr(config, k) for k in ("graph_dim", "graph_hidden", "graph_layers", "token_hidden", "tokens")}
     phrase_dim = base.text_encoder.config.hidden_size
     adapter_config = sizes | {

@@ -7,7 +7,7 @@ that object's phrase. Pairs with the same text are not each other's negatives.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -30,14 +30,14 @@ TEMPERATURE = 0.07
 
 @dataclass
 class Config(LoopConfig):
-    steps: int = 700
+    steps: int = 450
     batch_size: int = 192
     learning_rate: float = 1e-3
     ema_decay: float = 0.99
     run_dir: Path = Path("runs/text_encoder")
     pictures: int = 8000
     """training pictures, rendered before the start"""
-    out: Path = field(default_factory=lambda: Path("runs/text_encoder/text_encoder.safetensors"))
+    out: Path = Path("runs/text_encoder/text_encoder.safetensors")
 
 
 class PictureTower(nn.Module):
@@ -61,6 +61,10 @@ class TextAndPicture(nn.Module):
         super().__init__()
         self.text = CLIPTextModelWithProjection(CLIPTextConfig(**sg_mini.TEXT_MODEL))
         self.picture = PictureTower(sg_mini.TEXT_MODEL["projection_dim"])
+
+    def forward(self, pictures: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
+        """Embeddings [B, D] of pictures [B, 3, 64, 64] in [-1, 1] and of token ids [B, L]."""
+        return self.picture(pictures).float(), self.text(input_ids=ids).text_embeds.float()
 
 
 class Pairs:
@@ -109,9 +113,7 @@ def main(config: Config) -> None:
     ) -> tuple[Tensor, dict[str, float]]:
         device = next(model.parameters()).device
         pictures, ids, same = (t.to(device) for t in batch)
-        value, accuracy = contrastive_loss(
-            model.picture(pictures).float(), model.text(input_ids=ids).text_embeds.float(), same
-        )
+        value, accuracy = contrastive_loss(*model(pictures, ids), same)
         return value, {"accuracy": accuracy}
 
     def report(model: nn.Module) -> dict[str, float]:
