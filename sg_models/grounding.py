@@ -14,6 +14,7 @@ from torch_geometric.utils import to_dense_batch
 from .fourier import fourier_features
 
 BOX_FREQUENCIES = 8
+EMBEDDING_STD = 0.2  # beside token contents of unit scale
 OBJECT, RELATION = 0, 1  # rows of the role embedding
 
 
@@ -48,7 +49,11 @@ class GroundingTokens(nn.Module):
             operations.Linear(hidden, hidden, **factory),
             nn.SiLU(),
             operations.Linear(hidden, token_dim, **factory),
+            operations.LayerNorm(token_dim, **factory),
         )
+        # what a token is about must not drown in whose it is: an embedding's own start is as loud as the content
+        for embedding in (self.role, self.instance):
+            nn.init.normal_(embedding.weight, std=EMBEDDING_STD)
 
     def forward(self, objects: Tensor, relations: Tensor, data: Any) -> Tensor:
         """objects [O, G], relations [R, G] and their PyG batch → [B, T, D + 1], the last channel 1 where valid.

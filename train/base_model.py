@@ -34,6 +34,7 @@ UNET_PREFIX, VAE_PREFIX, TEXT_PREFIX = (
     "cond_stage_model.transformer.",
 )
 TAESD_WIDTH = 64
+MAX_WEIGHT = 10.0  # of a timestep in the loss; the noisiest would count 200
 
 
 @dataclass
@@ -134,6 +135,19 @@ def _matmul_attention(q: Tensor, k: Tensor, v: Tensor, heads: int, mask: Tensor)
     q, k, v = (rearrange(t, "b n (h d) -> b h n d", h=heads) for t in (q, k, v))
     scores = q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5 + mask  # [B, H, N, M]
     return rearrange(scores.softmax(dim=-1).to(v.dtype) @ v, "b h n d -> b n (h d)")
+
+
+def diffusion_loss(base: BaseModel, predicted: Tensor, target: Tensor, timesteps: Tensor) -> Tensor:
+    """Mean squared error of what the UNet says, each timestep weighted as its error in velocity, up to a limit.
+
+    The velocity is what an error in epsilon does to the picture, 1/ᾱ as much squared (Salimans & Ho 2022, appendix D).
+    In epsilon itself, the noisy timesteps, where the layout is decided, hardly count.
+    """
+    error = (predicted.float() - target).square().mean(dim=(1, 2, 3))
+    if base.prediction_type == "v_prediction":
+        return error.mean()
+    weight = 1 / base.scheduler.alphas_cumprod.to(error.device)[timesteps]
+    return (weight.clamp(max=MAX_WEIGHT) * error).mean()
 
 
 def training_target(scheduler: DDIMScheduler, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:

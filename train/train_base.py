@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from accelerate import PartialState
 from diffusers import AutoencoderTiny, UNet2DConditionModel
 from safetensors.torch import load_file
@@ -21,7 +20,7 @@ from transformers import CLIPTextConfig, CLIPTextModelWithProjection
 
 from sg_models import sg_mini
 from sg_models.safetensors_file import write_weights
-from train.base_model import CHECKPOINTS, BaseModel, load_sg_mini, sg_mini_tensors, train_attention
+from train.base_model import CHECKPOINTS, BaseModel, diffusion_loss, load_sg_mini, sg_mini_tensors, train_attention
 from train.command_line import run
 from train.loop import LoopConfig, train
 from train.picture_grid import save_grid
@@ -95,7 +94,7 @@ def main(config: Config) -> None:
         x, captions = pair
         noisy, timesteps, target = base.noised(x.to(base.device), generator)
         predicted = model(noisy, timesteps, base.encode_prompts(captions)).sample
-        return F.mse_loss(predicted.float(), target), {}
+        return diffusion_loss(base, predicted, target, timesteps), {}
 
     def preview(model: nn.Module, path: Path) -> None:
         save_grid(draw_graphs(base, None, shown, starting_noise(base, 0, len(shown), sg_mini.SIDE)), f"{path}.png")

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from accelerate import PartialState
 from diffusers import UNet2DConditionModel
 from torch import Tensor, nn
@@ -24,7 +23,7 @@ from sg_models import sg_mini
 from sg_models.adapter import Adapter, write_adapter
 from sg_models.gsa_adapter import KIND, GSAAdapter, graph_data, graph_phrases
 from sg_models.scene_graph import SceneGraph
-from train.base_model import ADAPTERS, BaseModel, load_base, train_attention
+from train.base_model import ADAPTERS, BaseModel, diffusion_loss, load_base, train_attention
 from train.command_line import run
 from train.graph_variation import told, without_boxes
 from train.grounded_unet import attach, block_sizes, grounding
@@ -50,7 +49,7 @@ class Config(LoopConfig):
     pictures: int = 24000
     """training pictures, encoded before the start"""
     latents_dir: Path = Path("runs/shapes")
-    timestep_power: float = 0.5
+    timestep_power: float = 0.8
     """below 1, noisy timesteps are drawn more often: that is where the layout is decided"""
     graph_dim: int = 128
     graph_hidden: int = 256
@@ -85,7 +84,6 @@ class Samples:
     def __init__(self, base: BaseModel, config: Config, split: str, count: int) -> None:
         self.latents = shapes_latents(base, config.latents_dir, split, count)
         self.graphs = [scene(s).graph for s in tqdm(seeds(split, count), desc=f"{split} graphs", mininterval=5)]
-        self.tokens = config.tokens
         self.base = base
         self.vectors: dict[str, Tensor] = {}
 
@@ -94,12 +92,8 @@ class Samples:
         rngs = [np.random.default_rng((i, 13)) for i in indices]
         which = [int(rng.integers(len(self.graphs))) for rng in rngs]
         graphs = [told(self.graphs[w], rng) for w, rng in zip(which, rngs, strict=True)]
-        batch = self.batch(graphs)
-        batch.instance = torch.cat(
-            [torch.from_numpy(r.permutation(self.tokens)[: len(g.objects)]) for r, g in zip(rngs, graphs, strict=True)]
-        )
         is_null = torch.tensor([rng.random() < NULL_RATE for rng in rngs])
-        return self.latents[which], batch, is_null
+        return self.latents[which], self.batch(graphs), is_null
 
     def batch(self, graphs: Sequence[SceneGraph]) -> Batch:
         """Graphs as one PyG batch with phrase vectors, each phrase encoded once in a run."""
@@ -137,7 +131,7 @@ def main(config: Config) -> None:
         x, graphs, is_null = (part.to(base.device) for part in batch)
         noisy, timesteps, target = base.noised(x, generator, config.timestep_power)
         predicted = model(noisy, timesteps, prompt.expand(len(x), -1, -1), graphs, is_null)
-        return F.mse_loss(predicted.float(), target), {}
+        return diffusion_loss(base, predicted, target, timesteps), {}
 
     fixed = [without_boxes(graph) for graph in validation.graphs]
     shown = fixed[:8]
