@@ -27,6 +27,15 @@ SPRING_LAYOUTS = 24  # different starts of the force-directed layout
 MAX_SCORED_RELATIONS = 60  # above this no layout is free of crossings, and scoring many would only cost time
 CURVE_POINTS = 65
 LABEL_PLACES = 20  # along a curve, tried for its label
+# subject minus object, y down; what else people write (next to, behind, inside) has no direction on paper
+SPATIAL_STEPS = {
+    **dict.fromkeys(("left of", "to the left of"), (-1, 0)),
+    **dict.fromkeys(("right of", "to the right of"), (1, 0)),
+    **dict.fromkeys(("above", "over", "on", "on top of"), (0, -1)),
+    **dict.fromkeys(("below", "under", "underneath", "beneath"), (0, 1)),
+}
+HELD = 0.2  # pull towards the starting layout, beside a spatial relation's 1
+CONTRADICTION = 3.0  # in the penalty: worse than a crossing, better than an overlap
 HUB = -1  # no object has this position
 ELLIPSIS = "..."
 
@@ -151,7 +160,8 @@ def best_plan(graph: SceneGraph, scene: Scene) -> Plan:
         plan = _plan(scene, (corners[:, :2] + corners[:, 2:]) / 2 * (scene.width, scene.height))
         if plan.penalty < 1:
             return plan
-    return min((_plan(scene, centres) for centres in _layouts(graph, scene)), key=lambda plan: plan.penalty)
+    plans = (_plan(scene, centres) for centres in _layouts(graph, scene))
+    return min(plans, key=lambda plan: plan.penalty + CONTRADICTION * _contradictions(graph, plan.centres))
 
 
 def _layouts(graph: SceneGraph, scene: Scene) -> list[Array]:
@@ -168,7 +178,32 @@ def _layouts(graph: SceneGraph, scene: Scene) -> list[Array]:
         layouts.append(nx.spring_layout(tied, k=distance, seed=seed, iterations=80))
     if few and nx.check_planarity(network)[0]:
         layouts.append(nx.planar_layout(network))
-    return [_spread(np.array([layout[i] for i in range(len(graph.objects))]), scene) for layout in layouts]
+    points = [np.array([layout[i] for i in range(len(graph.objects))]) for layout in layouts]
+    return [_spread(p, scene) for p in [_spatial_layout(graph, points[0]), *points]]
+
+
+def _spatial_layout(graph: SceneGraph, start: Array) -> Array:
+    """Centres [O, 2] where what is left of something is drawn on its left: the least squares of one step per
+    spatial relation, held near `start` where no relation says anything.
+    """
+    count = len(start)
+    rows, steps = [HELD * np.eye(count)], [HELD * start]
+    for relation in graph.relations:
+        row = np.zeros((1, count))
+        row[0, relation.subject], row[0, relation.object] = 1, -1
+        step = SPATIAL_STEPS.get(relation.predicate.lower())
+        rows.append(row * (1 if step else HELD))
+        steps.append(np.array([step or (0, 0)], float))
+    return np.linalg.lstsq(np.concatenate(rows), np.concatenate(steps), rcond=None)[0]
+
+
+def _contradictions(graph: SceneGraph, centres: Array) -> int:
+    """How many spatial relations are drawn the wrong way round."""
+    wrong = 0
+    for relation in graph.relations:
+        if step := SPATIAL_STEPS.get(relation.predicate.lower()):
+            wrong += float(np.dot(centres[relation.subject] - centres[relation.object], step)) <= 0
+    return wrong
 
 
 def _spread(points: Array, scene: Scene) -> Array:

@@ -146,3 +146,13 @@ def test_a_large_graph_is_drawn() -> None:
     objects = tuple(SceneObject(f"object{i}") for i in range(60))
     relations = tuple(Relation(i, "near", (i * 7 + 1) % 60) for i in range(60) if i != (i * 7 + 1) % 60)
     assert draw_scene_graph(SceneGraph(objects, relations)).size == (512, 512)
+
+
+@pytest.mark.parametrize("predicate", ["left of", "right of", "above", "below", "on"])
+def test_spatial_relations_are_drawn_the_right_way_round(predicate: str) -> None:
+    things = tuple(SceneObject(name) for name in ("dog", "cat", "tree"))
+    graph = SceneGraph(things, (Relation(0, predicate, 1), Relation(2, "next to", 1)))
+    scene = graph_drawing_plan.fitting_scene(graph, 512, 512, 1)
+    dog, cat, _ = graph_drawing_plan.best_plan(graph, scene).centres
+    across, down = dog - cat
+    assert {"left of": across < 0, "right of": across > 0, "below": down > 0}.get(predicate, down < 0)
