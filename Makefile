@@ -13,7 +13,7 @@ test: $(VENV)/dev.installed
 
 check: $(VENV)/dev.installed
 	$(VENV)/bin/ruff check .
-	$(VENV)/bin/pyright
+	$(VENV)/bin/pyright --pythonpath $(RUN)
 
 clean:
 	rm -rf $(VENV)

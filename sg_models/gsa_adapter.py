@@ -114,7 +114,7 @@ class GSAAdapter(nn.Module):
         for graph in graphs:
             self.check_fits(graph)
         parameter = self.grounding.null_token
-        batch = Batch.from_data_list([graph_data(graph, vectors) for graph in graphs])
+        batch: Any = Batch.from_data_list([graph_data(graph, vectors) for graph in graphs])
         return self(batch.to(parameter.device))
 
     def null_tokens(self, batch: int) -> Tensor:
