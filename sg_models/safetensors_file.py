@@ -1,6 +1,5 @@
 """Writing and reading .safetensors so that a file is whole or absent, and a bad one is refused in words."""
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -8,20 +7,17 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from .whole_file import whole_file
+
 
 class WeightsFileError(ValueError):
     """A file of weights is missing, damaged, or not what it is used as."""
 
 
 def write_weights(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Writes beside `path` and renames, so that an interruption leaves the old file or none."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+    """Writes tensors and header metadata to a file that is then whole, or absent."""
+    with whole_file(path) as beside:
         save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, beside, dict(metadata))
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -3,7 +3,6 @@
 python train/demo.py
 """
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from sg_models import sg_mini
 from sg_models.graph_drawing import draw_scene_graph
 from sg_models.label_font import font_for
 from sg_models.scene_graph import SceneGraph
+from sg_models.whole_file import whole_file
 from train.base_model import load_base
 from train.command_line import run
 from train.oracle import Verdict, judge
@@ -47,10 +47,8 @@ def main(config: Config) -> None:
     wanted = [graph for graph in graphs.values() for _ in range(config.n)]
     pictures = [to_pil(p) for p in draw_graphs(base, adapter, wanted, noise.repeat(len(graphs), 1, 1, 1))]
     rows = [_row(graph, pictures[i * config.n : (i + 1) * config.n]) for i, graph in enumerate(graphs.values())]
-    config.out.parent.mkdir(parents=True, exist_ok=True)
-    beside = config.out.with_name(f".{config.out.name}.{os.getpid()}")
-    _stack(rows).save(beside, "PNG")
-    os.replace(beside, config.out)
+    with whole_file(config.out) as file:
+        _stack(rows).save(file, "PNG")
     print(config.out.resolve())
 
 

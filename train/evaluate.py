@@ -7,7 +7,6 @@ this is a synthetic world: it says which conditioning works, not how Stable Diff
 """
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from tqdm import tqdm
 
 from sg_models import sg_mini
 from sg_models.gsa_adapter import GSAAdapter
+from sg_models.whole_file import whole_file
 from train.base_model import BaseModel, load_base
 from train.command_line import UsageError, run
 from train.graph_variation import without_boxes
@@ -64,9 +64,9 @@ def main(config: Config) -> None:
     print(table(results))
     if config.json:
         settings = {"base": base.name, "graphs": config.graphs, "seed": config.seed, "steps": config.steps}
-        beside = config.json.with_name(f".{config.json.name}.{os.getpid()}")
-        beside.write_text(json.dumps(settings | {"guidance": config.guidance, "results": results}, indent=1) + "\n")
-        os.replace(beside, config.json)
+        text = json.dumps(settings | {"guidance": config.guidance, "results": results}, indent=1)
+        with whole_file(config.json) as file:
+            file.write_text(text + "\n", "utf-8")
 
 
 def measure(base: BaseModel, adapter: GSAAdapter | None, split: str, config: Config) -> dict[str, Any]:

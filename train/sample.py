@@ -3,7 +3,6 @@
 python train/sample.py --base sg-mini --adapter vi --graph graphs/desk.txt --out pictures --n 4 --seed 0
 """
 
-import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from tqdm import tqdm
 from sg_models import sg_mini
 from sg_models.graph_formats import parse_scene_graphs
 from sg_models.scene_graph import SceneGraph, SceneGraphError
+from sg_models.whole_file import whole_file
 from train.base_model import load_base
 from train.command_line import UsageError, run
 from train.picture_grid import to_pil
@@ -70,18 +70,9 @@ def main(config: Config) -> None:
             guidance=config.guidance,
         )
         for (name, k), picture in zip(part, pictures, strict=True):
-            save_whole(to_pil(picture), config.out / f"{name}_{k}.png")
+            with whole_file(config.out / f"{name}_{k}.png") as file:
+                to_pil(picture).save(file, "PNG")
     print(f"{len(jobs)} pictures in {config.out}")
-
-
-def save_whole(image, path: Path) -> None:
-    """Writes a PNG beside `path` and renames it, so that no half picture is ever seen."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        image.save(beside, "PNG")
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def read_graphs(sources: list[str]) -> dict[str, SceneGraph]:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from train import sample
+from sg_models import whole_file
 from train.command_line import run
 from train.sample import Config, main, read_graphs
 
@@ -191,7 +191,7 @@ def test_nothing_half_written_is_left(part: str, graphs: Path, options: dict, mo
             Path(given[1]).write_bytes(b"half")
         raise OSError("disk full")
 
-    monkeypatch.setattr(sample.os if part == "replace" else Image.Image, part, fail)
+    monkeypatch.setattr(whole_file.os if part == "replace" else Image.Image, part, fail)
     with pytest.raises(OSError, match="disk full"):
         main(Config([str(graphs / "one.txt")], **options, n=1))
     assert {p.name: p.read_bytes() for p in options["out"].iterdir()} == {"one_0.png": b"old"}

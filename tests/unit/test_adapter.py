@@ -8,7 +8,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from sg_models import safetensors_file
+from sg_models import safetensors_file, whole_file
 from sg_models.adapter import Adapter, AdapterError, read_adapter, write_adapter
 
 STATE = {"graph_encoder.w": torch.rand(2, 3).half(), "grounding.null_token": torch.rand(4)}
@@ -161,7 +161,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(part: str, path: Pa
         raise OSError("disk full")
 
     before = path.read_bytes()
-    monkeypatch.setattr(safetensors_file.os if part == "os.replace" else safetensors_file, part.split(".")[-1], fail)
+    monkeypatch.setattr(whole_file.os if part == "os.replace" else safetensors_file, part.split(".")[-1], fail)
     with pytest.raises(OSError, match="disk full"):
         write_adapter(path, adapter(steps=1))
     assert [p.name for p in path.parent.iterdir()] == [path.name]

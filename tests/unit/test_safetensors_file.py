@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from sg_models import safetensors_file
+from sg_models import safetensors_file, whole_file
 from sg_models.safetensors_file import WeightsFileError, read_weights, write_weights
 
 TENSORS = {"a.weight": torch.arange(6).reshape(2, 3).float(), "b": torch.tensor(0.5, dtype=torch.bfloat16)}
@@ -45,7 +45,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(part: str, old, tmp
     path = tmp_path / "w.safetensors"
     if old:
         path.write_bytes(old)
-    target = safetensors_file.os if part == "os.replace" else safetensors_file
+    target = whole_file.os if part == "os.replace" else safetensors_file
     monkeypatch.setattr(target, part.split(".")[-1], fail if part == "os.replace" else fail_halfway)
     with pytest.raises(OSError, match="no space"):
         write_weights(path, TENSORS, {})
