@@ -45,17 +45,22 @@ class Config(LoopConfig):
     latents_dir: Path = Path("runs/shapes")
     text_encoder: Path = Path("runs/text_encoder/text_encoder.safetensors")
     autoencoder: Path = Path("runs/autoencoder/autoencoder.safetensors")
+    init_from: Path | None = None
+    """a checkpoint whose UNet to start from; without one, a fresh UNet"""
     out: Path = CHECKPOINTS / sg_mini.CHECKPOINT
 
 
 def assemble(config: Config) -> tuple[BaseModel, CLIPTextModelWithProjection, AutoencoderTiny]:
-    """A base with a fresh UNet, read back from the checkpoint that this script will write; and its trained parts."""
+    """A base with an untrained UNet, read back from the checkpoint this script will write; and its trained parts."""
     text_encoder = CLIPTextModelWithProjection(CLIPTextConfig(**sg_mini.TEXT_MODEL))
     text_encoder.load_state_dict(load_file(config.text_encoder))
     autoencoder = AutoencoderTiny(**sg_mini.AUTOENCODER)  # pyright: ignore[reportArgumentType]
     autoencoder.load_state_dict(load_file(config.autoencoder))
     torch.manual_seed(config.seed)
-    unet = UNet2DConditionModel(**sg_mini.UNET)  # pyright: ignore[reportArgumentType]
+    if config.init_from:
+        unet = load_sg_mini(config.init_from).unet
+    else:
+        unet = UNet2DConditionModel(**sg_mini.UNET)  # pyright: ignore[reportArgumentType]
     start = config.run_dir / "start.safetensors"
     write_weights(start, half(sg_mini_tensors(text_encoder, unet, autoencoder)), {})
     return load_sg_mini(start), text_encoder, autoencoder.eval()

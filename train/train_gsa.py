@@ -3,8 +3,9 @@
     python train/train_gsa.py
 
 The base is frozen, the prompt is "an image", the graph encoder learns along, and one graph in ten is the null graph.
-What shows early whether it works is not the loss but the gates |tanh α| moving away from zero, and the gap: how much
-worse the noise is predicted with another picture's graph than with the right one.
+What shows early whether it works is not the loss but the gap: how much worse the noise is predicted with another
+picture's graph than with the right one. The gates |tanh α| start half open, before layers that give nothing yet; one
+that closes says that its block has no use for the graph.
 """
 
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from accelerate import PartialState
 from diffusers import UNet2DConditionModel
 from torch import Tensor, nn
@@ -25,7 +27,7 @@ from sg_models.gsa_adapter import KIND, GSAAdapter, graph_data, graph_phrases
 from sg_models.scene_graph import SceneGraph
 from train.base_model import ADAPTERS, BaseModel, diffusion_loss, load_base, train_attention
 from train.command_line import run
-from train.graph_variation import told, without_boxes
+from train.graph_variation import all_boxes_rate, told, without_boxes
 from train.grounded_unet import attach, block_sizes, grounding
 from train.loop import LoopConfig, train
 from train.picture_grid import save_grid
@@ -34,7 +36,9 @@ from train.shapes import scene, seeds
 from train.shapes_latents import shapes_latents
 
 NULL_RATE = 0.10
-GATE_SPEED = 10  # gates learn this much faster than the rest, which stands still until they open
+GATE_SPEED = 10  # gates learn this much faster than the rest
+OPEN_GATE = 0.5  # α at the start of training
+LAYOUT_WEIGHT = 1.0
 
 
 @dataclass
@@ -63,19 +67,41 @@ class Config(LoopConfig):
 
 
 class GroundedDenoiser(nn.Module):
-    """The frozen UNet with an adapter in it; the adapter alone is a submodule, so it alone is trained and kept."""
+    """The frozen UNet with an adapter in it, which is trained, and a head that is needed in training alone.
+
+    The head reads each object's box off its graph feature, as sg2im does (Johnson et al. 2018, section 3): so the graph
+    encoder is told directly what relations mean for where things are, and not only through the UNet.
+    """
 
     def __init__(self, unet: UNet2DConditionModel, adapter: GSAAdapter) -> None:
         super().__init__()
         attach(unet, adapter)
         self.adapter = adapter
+        self.layout = nn.Linear(adapter.config["graph_dim"], 4)
         self._unet = (unet,)  # in a tuple, where nn.Module does not look
 
-    def forward(self, noisy: Tensor, timesteps: Tensor, context: Tensor, graphs: Batch, is_null: Tensor) -> Tensor:
-        """noisy [B, 4, H, W], context [B, 77, D], is_null [B] → the UNet's prediction."""
-        tokens = self.adapter(graphs)
+    def forward(
+        self, noisy: Tensor, timesteps: Tensor, context: Tensor, graphs: Batch, is_null: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """noisy [B, 4, H, W], context [B, 77, D], is_null [B] → the UNet's prediction, and boxes [O, 4]."""
+        objects, relations = self.adapter.graph_encoder(graphs.x, graphs.edge_attr, graphs.edge_index)
+        tokens = self.adapter.grounding(objects, relations, graphs)
         tokens = torch.where(is_null[:, None, None], self.adapter.null_tokens(len(noisy)).to(tokens), tokens)
-        return self._unet[0](noisy, timesteps, context, cross_attention_kwargs=grounding(tokens, noisy)).sample
+        predicted = self._unet[0](noisy, timesteps, context, cross_attention_kwargs=grounding(tokens, noisy)).sample
+        return predicted, self.layout(objects).sigmoid()
+
+
+def open_gates(adapter: GSAAdapter) -> None:
+    """Opens the gates, and sets to zero what they let through: the base still draws as it did.
+
+    Behind a closed gate nothing learns, and a gate in front of random weights hardly knows which way to open.
+    """
+    for address in adapter.gated_attention.addresses:
+        layer = adapter.gated_attention.block(address)
+        for gate, out in ((layer.alpha_attn, layer.attn.to_out[0]), (layer.alpha_dense, layer.ff.net[2])):
+            nn.init.constant_(gate, OPEN_GATE)
+            nn.init.zeros_(out.weight)
+            nn.init.zeros_(out.bias)
 
 
 class Samples:
@@ -86,27 +112,36 @@ class Samples:
         self.graphs = [scene(s).graph for s in tqdm(seeds(split, count), desc=f"{split} graphs", mininterval=5)]
         self.base = base
         self.vectors: dict[str, Tensor] = {}
+        self.total = config.steps * config.accumulate * PartialState().num_processes * config.batch_size
 
     def __call__(self, indices: Sequence[int]) -> tuple[Tensor, Batch, Tensor]:
         """Latents [B, 4, 16, 16], the PyG batch of their graphs, and which of them are to be null [B]."""
         rngs = [np.random.default_rng((i, 13)) for i in indices]
         which = [int(rng.integers(len(self.graphs))) for rng in rngs]
-        graphs = [told(self.graphs[w], rng) for w, rng in zip(which, rngs, strict=True)]
+        whole = [self.graphs[w] for w in which]
+        rates = [all_boxes_rate(i / self.total) for i in indices]
+        graphs = [told(graph, rng, rate) for graph, rng, rate in zip(whole, rngs, rates, strict=True)]
         is_null = torch.tensor([rng.random() < NULL_RATE for rng in rngs])
-        return self.latents[which], self.batch(graphs), is_null
+        return self.latents[which], self.batch(graphs, whole), is_null
 
-    def batch(self, graphs: Sequence[SceneGraph]) -> Batch:
-        """Graphs as one PyG batch with phrase vectors, each phrase encoded once in a run."""
+    def batch(self, graphs: Sequence[SceneGraph], whole: Sequence[SceneGraph]) -> Batch:
+        """Graphs as one PyG batch with phrase vectors, each phrase encoded once in a run.
+
+        `whole` are the same graphs with all their boxes, which go along as `layout` [O, 4].
+        """
         new = [phrase for phrase in graph_phrases(graphs) if phrase not in self.vectors]
         if new:
             self.vectors |= {phrase: vector.cpu() for phrase, vector in self.base.encode_phrases(new).items()}
-        return Batch.from_data_list([graph_data(graph, self.vectors) for graph in graphs])
+        data = [graph_data(graph, self.vectors) for graph in graphs]
+        for one, graph in zip(data, whole, strict=True):
+            one.layout = torch.tensor([thing.box for thing in graph.objects])
+        return Batch.from_data_list(data)
 
 
-def parameter_groups(adapter: GSAAdapter, learning_rate: float) -> list[dict]:
+def parameter_groups(model: GroundedDenoiser, learning_rate: float) -> list[dict]:
     """The gates apart from the rest."""
-    gates = [p for name, p in adapter.named_parameters() if ".alpha_" in name]
-    rest = [p for name, p in adapter.named_parameters() if ".alpha_" not in name]
+    gates = [p for name, p in model.named_parameters() if ".alpha_" in name]
+    rest = [p for name, p in model.named_parameters() if ".alpha_" not in name]
     return [{"params": rest}, {"params": gates, "lr": GATE_SPEED * learning_rate, "weight_decay": 0.0}]
 
 
@@ -122,7 +157,9 @@ def main(config: Config) -> None:
         "blocks": block_sizes(base.unet),
     }
     torch.manual_seed(config.seed)
-    model = GroundedDenoiser(base.unet, GSAAdapter(adapter_config, attention=train_attention(base.unet)))
+    adapter = GSAAdapter(adapter_config, attention=train_attention(base.unet))
+    open_gates(adapter)
+    model = GroundedDenoiser(base.unet, adapter)
     prompt = base.encode_prompts([GROUNDED_PROMPT])
 
     def loss(
@@ -130,31 +167,35 @@ def main(config: Config) -> None:
     ) -> tuple[Tensor, dict[str, float]]:
         x, graphs, is_null = (part.to(base.device) for part in batch)
         noisy, timesteps, target = base.noised(x, generator, config.timestep_power)
-        predicted = model(noisy, timesteps, prompt.expand(len(x), -1, -1), graphs, is_null)
-        return diffusion_loss(base, predicted, target, timesteps), {}
+        predicted, boxes = model(noisy, timesteps, prompt.expand(len(x), -1, -1), graphs, is_null)
+        denoising, layout = diffusion_loss(base, predicted, target, timesteps), F.l1_loss(boxes, graphs.layout)
+        return denoising + LAYOUT_WEIGHT * layout, {"denoising": denoising.item(), "layout": layout.item()}
 
-    fixed = [without_boxes(graph) for graph in validation.graphs]
-    shown = fixed[:8]
+    whole = validation.graphs
+    shown = [without_boxes(graph) for graph in whole[:8]]
 
     def report(model: nn.Module) -> dict[str, float]:
         """Loss with the right, another picture's, and no graph, on the same noise; and the gates."""
-        losses = {}
+        losses, layout = {}, {}
         for name, graphs, null in (
-            ("right", fixed, False),
-            ("shuffled", fixed[1:] + fixed[:1], False),
-            ("no", fixed, True),
+            ("right", whole, False),
+            ("shuffled", whole[1:] + whole[:1], False),
+            ("no", whole, True),
         ):
-            batch = validation.latents, validation.batch(graphs), torch.full((len(fixed),), null)
-            losses[name] = loss(model, batch, torch.Generator(base.device).manual_seed(0))[0].item()
+            told = validation.batch([without_boxes(graph) for graph in graphs], graphs)
+            batch = validation.latents, told, torch.full((len(graphs),), null)
+            figures = loss(model, batch, torch.Generator(base.device).manual_seed(0))[1]
+            losses[name], layout[name] = figures["denoising"], figures["layout"]
         gates = model.adapter.gated_attention.gates()
         tqdm.write(
             "loss "
             + ", ".join(f"{k} graph {v:.4f}" for k, v in losses.items())
-            + f", gap {losses['shuffled'] - losses['right']:.4f}; |tanh α| "
+            + f", gap {losses['shuffled'] - losses['right']:.4f}, boxes off by {layout['right']:.3f}; |tanh α| "
             + ", ".join(f"{address} {gate:.3f}" for address, gate in gates.items())
         )
         return {f"val {k} graph": v for k, v in losses.items()} | {
             "gap": losses["shuffled"] - losses["right"],
+            "boxes off by": layout["right"],
             "gate": max(gates.values()),
         }
 
@@ -168,7 +209,7 @@ def main(config: Config) -> None:
         ]
         save_grid(torch.cat(rows), f"{path}.png")
 
-    groups = parameter_groups(model.adapter, config.learning_rate)
+    groups = parameter_groups(model, config.learning_rate)
     model = train(config, model, loss, samples, parameters=groups, preview=preview, report=report)
     state = {name: tensor.half() for name, tensor in model.adapter.state_dict().items()}
     write_adapter(

@@ -11,10 +11,10 @@ from accelerate.state import AcceleratorState
 from sg_models.adapter import read_adapter
 from train import train_gsa
 from train.base_model import load_sg_mini
-from train.graph_variation import told, without_boxes
+from train.graph_variation import ALL_BOXES_RATE, all_boxes_rate, told, without_boxes
 from train.sampling import draw_graphs, starting_noise
 from train.shapes import scene, seeds
-from train.train_gsa import Config, GroundedDenoiser, Samples, main
+from train.train_gsa import OPEN_GATE, Config, GroundedDenoiser, Samples, main, open_gates
 from train.trained_adapter import load_adapter
 
 
@@ -54,7 +54,9 @@ def test_writes_an_adapter_that_changes_what_the_base_draws(config: Config, quic
     file = read_adapter(config.out)
     assert (file.kind, file.base, file.prediction_type, file.phrase_encoder) == ("gsa", "sg-mini", "epsilon", "clip")
     assert (file.dataset, file.steps) == ("shapes", 3)
-    assert all(gate != 0 for name, gate in file.state_dict.items() if ".alpha_" in name), "the gates did not open"
+    gates = [gate.item() for name, gate in file.state_dict.items() if ".alpha_" in name]
+    assert gates and all(gate not in (0, OPEN_GATE) for gate in gates), "the gates did not learn"
+    assert not any("layout" in name for name in file.state_dict), "the head that training alone needs was kept"
     base = load_sg_mini(sg_mini_checkpoint).frozen()
     adapter = load_adapter(base, str(config.out))
     assert adapter is not None
@@ -74,10 +76,40 @@ def test_the_base_stays_as_it_was(config: Config, quick: None, monkeypatch: pyte
         assert all(torch.equal(before[name], after[name]) for name in before), part
 
 
-def test_only_the_adapter_is_trained_and_kept(base, make_adapter):
+def test_nothing_of_the_base_is_trained(base, make_adapter):
     model = GroundedDenoiser(base.unet, make_adapter().requires_grad_(True))
-    assert {name.split(".")[0] for name in model.state_dict()} == {"adapter"}
-    assert all(name.startswith("adapter.") for name, _ in model.named_parameters())
+    assert {name.split(".")[0] for name, _ in model.named_parameters()} == {"adapter", "layout"}
+
+
+def test_training_starts_from_the_base_bit_for_bit_with_open_gates_that_learn(base, make_adapter, config: Config):
+    samples = Samples(base, config, "train", 8)
+    x, graphs, null = samples(range(4))
+    context = base.encode_prompts(["an image"]).expand(4, -1, -1)
+    timesteps = torch.full((4,), 500)
+    before = base.unet(x, timesteps, context).sample
+    adapter = make_adapter().requires_grad_(True)
+    open_gates(adapter)
+    after, _ = GroundedDenoiser(base.unet, adapter)(x, timesteps, context, graphs, null)
+    assert torch.equal(after, before)
+    after.square().mean().backward()
+    for address in adapter.gated_attention.addresses:
+        layer = adapter.gated_attention.block(address)
+        for out in (layer.attn.to_out[0], layer.ff.net[2]):
+            assert out.weight.grad.abs().max() > 0, f"a dead gradient in {address}"
+
+
+def test_boxes_are_given_often_at_first_and_later_as_people_give_them():
+    rates = [all_boxes_rate(progress) for progress in np.linspace(0, 1, 101)]
+    assert rates == sorted(rates, reverse=True) and rates[0] > 0.5
+    assert rates[50:] == [ALL_BOXES_RATE] * 51
+
+
+def test_the_layout_head_is_shown_the_boxes_that_the_graph_keeps_to_itself(base, config: Config):
+    samples = Samples(base, config, "train", 8)
+    whole = samples.graphs[:4]
+    data = samples.batch([without_boxes(graph) for graph in whole], whole)
+    assert not data.has_box.any()
+    torch.testing.assert_close(data.layout, torch.tensor([o.box for graph in whole for o in graph.objects]))
 
 
 def test_a_sample_is_the_same_at_every_call(base, config: Config):
