@@ -3,6 +3,7 @@
 from comfy_api.latest import ComfyExtension, io
 
 from .adapter_nodes import SGAdapterLoader
+from .bert_nodes import SGBertLoader
 from .gated_attention_nodes import GatedSelfAttentionPatch
 from .graph_encoder_nodes import GraphEncoder
 from .model_folders import register_model_folders
@@ -16,4 +17,4 @@ class SceneGraphExtension(ComfyExtension):
         register_sg_mini()
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
-        return [SceneGraphInput, SGCaption, SGAdapterLoader, GraphEncoder, GatedSelfAttentionPatch]
+        return [SceneGraphInput, SGCaption, SGAdapterLoader, SGBertLoader, GraphEncoder, GatedSelfAttentionPatch]

@@ -4,13 +4,33 @@ import comfy.model_management
 import torch
 from comfy_api.latest import io
 
-from .phrase_vectors import phrase_vectors
-from .socket_types import CATEGORY, AdapterSocket, EmbedsSocket, GraphEmbeds, LoadedAdapter, SceneGraphSocket
+from ..sg_models.phrase_features import phrase_features
+from ..sg_models.scene_graph import SceneGraph
+from .phrase_vectors import bert_vectors, clip_vectors
+from .socket_types import (
+    CATEGORY,
+    AdapterSocket,
+    BertSocket,
+    EmbedsSocket,
+    GraphEmbeds,
+    LoadedAdapter,
+    LoadedBert,
+    SceneGraphSocket,
+)
 
 NO_CLIP = (
-    "Encode Scene Graph got no CLIP: the checkpoint that it comes from holds no text encoder. Connect the CLIP output "
-    "of a Load Checkpoint node whose file has one."
+    "{name} was trained on CLIP phrases, and Encode Scene Graph got no CLIP: none is connected, or the checkpoint that "
+    "it comes from holds no text encoder. Connect the CLIP output of a Load Checkpoint node whose file has one."
 )
+NO_BERT = (
+    "{name} was trained on BERT phrases, and Encode Scene Graph got no BERT. Connect a Load BERT Phrase Encoder node to "
+    "its bert input."
+)
+WRONG_BERT = (
+    "This BERT gives phrases of {got} numbers, but {name} was trained with {wanted}. Choose the BERT that it was trained "
+    "on in Load BERT Phrase Encoder."
+)
+UNKNOWN_ENCODER = "{name} was trained on {encoder} phrases, which this version cannot encode. Update the pack."
 WRONG_CLIP = (
     "This CLIP gives phrases of {got} numbers, but {name} was trained on {base} with {wanted}. Connect "
     "the CLIP output of the Load Checkpoint node that loads {base}."
@@ -30,10 +50,16 @@ class GraphEncoder(io.ComfyNode):
                 SceneGraphSocket.Input("scene_graph", tooltip="The graph that the picture shall obey."),
                 io.Clip.Input(
                     "clip",
+                    optional=True,
                     tooltip="The CLIP of the base model's own checkpoint: it encodes the graph's phrases, each taken "
-                    "literally (no prompt weights, no embeddings).",
+                    "literally (no prompt weights, no embeddings). Only adapters of BERT phrases do without.",
                 ),
                 AdapterSocket.Input("adapter", tooltip="The adapter that will use the tokens; it holds the encoder."),
+                BertSocket.Input(
+                    "bert",
+                    optional=True,
+                    tooltip="From Load BERT Phrase Encoder, for an adapter that was trained on BERT phrases.",
+                ),
             ],
             outputs=[
                 EmbedsSocket.Output(
@@ -45,26 +71,34 @@ class GraphEncoder(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, scene_graph, clip, adapter: LoadedAdapter) -> io.NodeOutput:
-        # importing this takes torch-geometric with it: over a second that ComfyUI's start must not pay
-        from ..sg_models.gsa_adapter import graph_phrases
-
-        if clip is None:
-            raise ValueError(NO_CLIP)
-        vectors = phrase_vectors(clip, graph_phrases([scene_graph]))
-        check_width(vectors, adapter)
+    def execute(
+        cls, scene_graph: SceneGraph, adapter: LoadedAdapter, clip=None, bert: LoadedBert | None = None
+    ) -> io.NodeOutput:
+        features = phrase_features([scene_graph], lambda phrases: encoded(phrases, adapter, clip, bert))
         comfy.model_management.load_models_gpu([adapter.patcher])
-        tokens = adapter.patcher.model.tokens([scene_graph], vectors)  # [1, T, D + 1]
+        tokens = adapter.patcher.model.tokens([scene_graph], features)  # [1, T, D + 1]
         null_tokens = adapter.patcher.model.null_tokens(len(tokens)).to(tokens)  # [1, T, D + 1]
         keep = comfy.model_management.intermediate_device()
         return io.NodeOutput(GraphEmbeds(tokens.to(keep), null_tokens.to(keep), made_by=adapter.identity))
 
 
-def check_width(vectors: dict[str, torch.Tensor], adapter: LoadedAdapter) -> None:
-    """Raises `ValueError` in words if the text encoder is not the one that the adapter was trained with."""
-    wanted = adapter.file.config["phrase_dim"]
-    for vector in vectors.values():
-        if len(vector) != wanted:
-            raise ValueError(
-                WRONG_CLIP.format(got=len(vector), name=adapter.file.name, base=adapter.file.base, wanted=wanted)
-            )
+def encoded(phrases: list[str], adapter: LoadedAdapter, clip, bert: LoadedBert | None) -> torch.Tensor:
+    """Phrase vectors [P, D] from the encoder that the adapter was trained with.
+
+    Raises `ValueError` in words if that is not connected, or if another one is.
+    """
+    file = adapter.file
+    wanted = file.config["phrase_dim"]
+    if file.phrase_encoder == "clip":
+        if clip is None:
+            raise ValueError(NO_CLIP.format(name=file.name))
+        vectors, wrong = clip_vectors(clip, phrases), WRONG_CLIP
+    elif file.phrase_encoder == "bert":
+        if bert is None:
+            raise ValueError(NO_BERT.format(name=file.name))
+        vectors, wrong = bert_vectors(bert, phrases), WRONG_BERT
+    else:
+        raise ValueError(UNKNOWN_ENCODER.format(name=file.name, encoder=file.phrase_encoder))
+    if vectors.shape[1] != wanted:
+        raise ValueError(wrong.format(got=vectors.shape[1], name=file.name, base=file.base, wanted=wanted))
+    return vectors

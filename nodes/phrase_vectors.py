@@ -1,27 +1,41 @@
-"""Phrase vectors from a checkpoint's own CLIP: the phrase encoder of this host."""
+"""Phrase vectors from a checkpoint's own CLIP or from a BERT: the phrase encoders of this host."""
 
 from collections.abc import Sequence
 
+import comfy.model_management
 import comfy.sd
 import torch
+
+from ..sg_models.phrase_features import mean_over_real
+from .socket_types import LoadedBert
+
+MAX_TOKENS = 77  # as in training
 
 Token = tuple[int, float]
 
 
-def phrase_vectors(clip: comfy.sd.CLIP, phrases: Sequence[str]) -> dict[str, torch.Tensor]:
+def clip_vectors(clip: comfy.sd.CLIP, phrases: Sequence[str]) -> torch.Tensor:
     """Each phrase's hidden state at its end-of-text token, in the layer that the UNet is conditioned on.
 
     All phrases go through the text model in one batch. A clip-skip setting is ignored: adapters are trained on the
-    base's own conditioning layer. Returns float32 vectors [D] by phrase.
+    base's own conditioning layer. Returns float32 vectors [P, D] of P > 0 phrases.
     """
-    if not phrases:
-        return {}
     sections, ends = zip(*(tokenize(clip, phrase) for phrase in phrases), strict=True)
     clip = clip.clone()
     clip.layer_idx = None
     hidden = clip.encode_from_tokens({clip.tokenizer.clip_name: list(sections)})  # [1, P * L, D]
     hidden = hidden.reshape(len(phrases), -1, hidden.shape[-1])  # [P, L, D]
-    return {phrase: hidden[row, end] for row, (phrase, end) in enumerate(zip(phrases, ends, strict=True))}
+    return hidden[torch.arange(len(phrases)), list(ends)]
+
+
+def bert_vectors(bert: LoadedBert, phrases: Sequence[str]) -> torch.Tensor:
+    """The mean over each phrase's real tokens in BERT's last layer: float32 vectors [P, D]."""
+    comfy.model_management.load_models_gpu([bert.patcher])
+    batch = bert.tokenizer(list(phrases), padding=True, truncation=True, max_length=MAX_TOKENS, return_tensors="pt")
+    batch = batch.to(bert.patcher.load_device)
+    states = bert.patcher.model(**batch).last_hidden_state  # [P, L, D]
+    keep = comfy.model_management.intermediate_device()
+    return mean_over_real(states.float(), batch["attention_mask"]).to(keep)
 
 
 def tokenize(clip: comfy.sd.CLIP, phrase: str) -> tuple[list[Token], int]:

@@ -1,6 +1,7 @@
 """The types of this pack's own sockets and the values that travel through them."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
@@ -13,6 +14,7 @@ CATEGORY = "scene graph"
 SceneGraphSocket = io.Custom("SCENE_GRAPH")
 AdapterSocket = io.Custom("SG_ADAPTER")
 EmbedsSocket = io.Custom("SG_EMBEDS")
+BertSocket = io.Custom("SG_BERT")
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,16 @@ class LoadedAdapter:
     file: Adapter
     patcher: ModelPatcher
     identity: tuple[str, int]
+
+
+@dataclass(frozen=True)
+class LoadedBert:
+    """A BERT and its tokenizer, the model under ComfyUI's memory management."""
+
+    name: str
+    tokenizer: Any
+    patcher: ModelPatcher
+    dim: int
 
 
 @dataclass(frozen=True)

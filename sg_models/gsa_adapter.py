@@ -15,28 +15,18 @@ from .gated_attention import Attention, GatedSelfAttentionBlocks, scaled_dot_pro
 from .graph_encoder import GraphEncoder
 from .graph_formats import to_pyg
 from .grounding import GroundingTokens
+from .phrase_features import Features
 from .scene_graph import SceneGraph, SceneGraphError
 
 KIND = "gsa"
 
 
-def graph_phrases(graphs: Sequence[SceneGraph]) -> list[str]:
-    """The distinct phrases of some graphs, in order of first occurrence: what a phrase encoder has to encode."""
-    seen: dict[str, None] = {}
-    for graph in graphs:
-        seen.update(dict.fromkeys(o.phrase for o in graph.objects))
-        seen.update(dict.fromkeys(r.predicate for r in graph.relations))
-    return list(seen)
-
-
-def graph_data(graph: SceneGraph, vectors: Mapping[str, Tensor]) -> Data:
+def graph_data(graph: SceneGraph, features: Features) -> Data:
     """A graph with its phrase vectors: x [O, P], edge_attr [R, P], edge_index, box, has_box and instance [O]."""
-    data = to_pyg(graph)
-    x = torch.stack([vectors[o.phrase] for o in graph.objects])
-    edges = [vectors[r.predicate] for r in graph.relations]
+    data, (x, edge_attr) = to_pyg(graph), features
     return Data(
         x=x,
-        edge_attr=torch.stack(edges) if edges else x.new_zeros(0, x.shape[1]),
+        edge_attr=edge_attr,
         edge_index=data.edge_index,
         box=data.box,
         has_box=data.has_box,
@@ -106,15 +96,15 @@ class GSAAdapter(nn.Module):
         objects, relations = self.graph_encoder(data.x, data.edge_attr, data.edge_index)
         return self.grounding(objects, relations, data)
 
-    def tokens(self, graphs: Sequence[SceneGraph], vectors: Mapping[str, Tensor]) -> Tensor:
-        """Grounding tokens [B, T, D + 1] of some graphs; `vectors` holds [P] for each of `graph_phrases(graphs)`.
+    def tokens(self, graphs: Sequence[SceneGraph], features: Sequence[Features]) -> Tensor:
+        """Grounding tokens [B, T, D + 1] of some graphs with the features of each.
 
         Raises `SceneGraphError` for a graph that needs more tokens than the adapter was trained with.
         """
         for graph in graphs:
             self.check_fits(graph)
         parameter = self.grounding.null_token
-        batch: Any = Batch.from_data_list([graph_data(graph, vectors) for graph in graphs])
+        batch: Any = Batch.from_data_list([graph_data(g, f) for g, f in zip(graphs, features, strict=True)])
         return self(batch.to(parameter.device))
 
     def null_tokens(self, batch: int) -> Tensor:

@@ -74,12 +74,12 @@ class BaseModel:
         return self.text_encoder(self._ids(prompts).to(self.text_encoder.device)).last_hidden_state
 
     @torch.no_grad()
-    def encode_phrases(self, phrases: list[str]) -> dict[str, Tensor]:
-        """CLIP phrase vectors: each distinct phrase's hidden state [D] at its end-of-text position."""
+    def encode_phrases(self, phrases: list[str]) -> Tensor:
+        """CLIP phrase vectors [P, D]: each phrase's hidden state at its end-of-text position."""
         ids = self._ids(phrases)
         states = self.text_encoder(ids.to(self.text_encoder.device)).last_hidden_state  # [P, 77, D]
         ends = (ids == self.tokenizer.eos_token_id).int().argmax(dim=1)
-        return {phrase: state[end] for phrase, state, end in zip(phrases, states, ends, strict=True)}
+        return states[torch.arange(len(phrases)), ends]
 
     @torch.no_grad()
     def encode_pictures(self, pictures: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ from train.oracle import Verdict, judge
 from train.picture_grid import to_pil
 from train.sample import read_graphs
 from train.sampling import draw_graphs, starting_noise
-from train.trained_adapter import load_adapter
+from train.trained_adapter import load_variant
 
 GRAPHS = Path(__file__).resolve().parent.parent / "graphs"
 SCALE = 2  # pictures are shown this much larger
@@ -42,10 +42,10 @@ class Config:
 def main(config: Config) -> None:
     graphs = read_graphs([str(config.graphs)])
     base = load_base(sg_mini.NAME).frozen()
-    adapter = load_adapter(base, config.adapter)
+    condition = load_variant(base, config.adapter)
     noise = starting_noise(base, config.seed, config.n, sg_mini.SIDE)
     wanted = [graph for graph in graphs.values() for _ in range(config.n)]
-    pictures = [to_pil(p) for p in draw_graphs(base, adapter, wanted, noise.repeat(len(graphs), 1, 1, 1))]
+    pictures = [to_pil(p) for p in draw_graphs(base, condition, wanted, noise.repeat(len(graphs), 1, 1, 1))]
     rows = [_row(graph, pictures[i * config.n : (i + 1) * config.n]) for i, graph in enumerate(graphs.values())]
     with whole_file(config.out) as file:
         _stack(rows).save(file, "PNG")

@@ -17,16 +17,16 @@ from scipy import stats
 from tqdm import tqdm
 
 from sg_models import sg_mini
-from sg_models.gsa_adapter import GSAAdapter
 from sg_models.whole_file import whole_file
 from train.base_model import BaseModel, load_base
 from train.command_line import UsageError, run
+from train.conditioning import Conditioner
 from train.graph_variation import without_boxes
 from train.oracle import Verdict, judge
 from train.picture_grid import to_pil
 from train.sampling import GUIDANCE, STEPS, draw_graphs, starting_noise
 from train.shapes import scene, seeds
-from train.trained_adapter import NO_ADAPTER, load_adapter
+from train.trained_adapter import NO_ADAPTER, load_variant
 
 METRICS = ("object recall", "attribute binding", "relation accuracy", "exact graph")
 TEST_SPLITS = ("held-out", "compositional")
@@ -38,6 +38,8 @@ class Config:
     base: str = sg_mini.NAME
     adapter: str = "vi"
     """a variant's name, the path of an adapter file, or none"""
+    bert: str | None = None
+    """a folder or hub id of the BERT that the adapter was trained with, if not the packaged one"""
     graphs: int = 500
     """held-out graphs per split"""
     seed: int = 0
@@ -54,11 +56,11 @@ def main(config: Config) -> None:
     base = load_base(config.base).to("cuda" if torch.cuda.is_available() else "cpu").frozen()
     if base.name != sg_mini.NAME:
         raise UsageError("the oracle knows Shapes only, so this measures SG-Mini; write --base sg-mini")
-    variants = {"i": None} | (
-        {} if config.adapter == NO_ADAPTER else {config.adapter: load_adapter(base, config.adapter)}
-    )
+    variants = {"i": load_variant(base, NO_ADAPTER)}
+    if config.adapter != NO_ADAPTER:
+        variants[config.adapter] = load_variant(base, config.adapter, config.bert)
     results = {
-        split: {name: measure(base, adapter, split, config) for name, adapter in variants.items()}
+        split: {name: measure(base, name, condition, split, config) for name, condition in variants.items()}
         for split in TEST_SPLITS
     }
     print(table(results))
@@ -69,15 +71,14 @@ def main(config: Config) -> None:
             file.write_text(text + "\n", "utf-8")
 
 
-def measure(base: BaseModel, adapter: GSAAdapter | None, split: str, config: Config) -> dict[str, Any]:
+def measure(base: BaseModel, name: str, condition: Conditioner, split: str, config: Config) -> dict[str, Any]:
     """Draws each graph of a split once and judges the pictures; each metric with its 95 % interval."""
     graphs = [without_boxes(scene(s).graph) for s in seeds(split, config.graphs)]
     noise = starting_noise(base, config.seed, len(graphs), sg_mini.SIDE)
     verdicts: list[Verdict] = []
-    label = f"{'caption' if adapter is None else 'adapter'}, {split}"
-    for start in tqdm(range(0, len(graphs), config.batch_size), desc=label):
+    for start in tqdm(range(0, len(graphs), config.batch_size), desc=f"({name}), {split}"):
         part = slice(start, start + config.batch_size)
-        pictures = draw_graphs(base, adapter, graphs[part], noise[part], steps=config.steps, guidance=config.guidance)
+        pictures = draw_graphs(base, condition, graphs[part], noise[part], steps=config.steps, guidance=config.guidance)
         verdicts += [judge(np.asarray(to_pil(p)), g) for p, g in zip(pictures, graphs[part], strict=True)]
     return summary(verdicts)
 

@@ -18,7 +18,7 @@ from train.base_model import load_base
 from train.command_line import UsageError, run
 from train.picture_grid import to_pil
 from train.sampling import GUIDANCE, STEPS, draw_graphs, starting_noise
-from train.trained_adapter import load_adapter
+from train.trained_adapter import load_variant
 
 STANDARD_INPUT = "-"
 ENDINGS = (".json", ".txt")
@@ -32,6 +32,8 @@ class Config:
     """sg-mini, or a diffusers folder or hub id of Stable Diffusion 2.x"""
     adapter: str = "vi"
     """a variant's name, the path of an adapter file, or none: the graph told as a caption, variant (i)"""
+    bert: str | None = None
+    """a folder or hub id of the BERT that the adapter was trained with, if not the packaged one"""
     out: Path = Path("pictures")
     n: int = 4
     """pictures per graph"""
@@ -51,10 +53,9 @@ def main(config: Config) -> None:
         raise UsageError("--side must be a multiple of 8, and at least 16")
     graphs = read_graphs(config.graph)
     base = load_base(config.base).to("cuda" if torch.cuda.is_available() else "cpu").frozen()
-    adapter = load_adapter(base, config.adapter)
-    if adapter:
-        for name, graph in graphs.items():
-            _named(name, lambda graph=graph: adapter.check_fits(graph))
+    condition = load_variant(base, config.adapter, config.bert)
+    for name, graph in graphs.items():
+        _named(name, lambda graph=graph: condition.check_fits(graph))
     config.out.mkdir(parents=True, exist_ok=True)
     side = config.side or base.unet.config["sample_size"] * 8
     noise = starting_noise(base, config.seed, config.n, side)
@@ -63,7 +64,7 @@ def main(config: Config) -> None:
         part = jobs[start : start + config.batch_size]
         pictures = draw_graphs(
             base,
-            adapter,
+            condition,
             [graphs[name] for name, _ in part],
             noise[[k for _, k in part]],
             steps=config.steps,

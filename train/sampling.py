@@ -1,4 +1,4 @@
-"""Drawing with a base and, if there is one, an adapter: deterministic DDIM with classifier-free guidance.
+"""Drawing with a base and a variant's conditions: deterministic DDIM with classifier-free guidance.
 
 With `timestep_spacing` "trailing" this is step for step what ComfyUI's KSampler does with sampler `ddim` and scheduler
 `simple`.
@@ -9,40 +9,25 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from sg_models.caption import caption
-from sg_models.gsa_adapter import GSAAdapter, graph_phrases
 from sg_models.scene_graph import SceneGraph
 from train.base_model import BaseModel
-from train.grounded_unet import grounding
+from train.conditioning import Conditioner, Conditions
 
 STEPS, GUIDANCE = 25, 4.0
-GROUNDED_PROMPT = "an image"  # what the paper gives as text wherever the graph speaks for itself
 
 
 @torch.no_grad()
 def sample_latents(
-    base: BaseModel,
-    positive: Tensor,
-    negative: Tensor,
-    noise: Tensor,
-    *,
-    tokens: tuple[Tensor, Tensor] | None = None,
-    steps: int = STEPS,
-    guidance: float = GUIDANCE,
+    base: BaseModel, conditions: Conditions, noise: Tensor, *, steps: int = STEPS, guidance: float = GUIDANCE
 ) -> Tensor:
-    """Latents [B, 4, h, w] from noise of that shape.
-
-    `positive` and `negative` [B, 77, D] are encoded prompts; `tokens` the grounding tokens [B, T, D + 1] of the graphs
-    and of "no graph". Positive and negative share one UNet call per step.
-    """
-    context = torch.cat([positive, negative])
-    both = torch.cat(tokens) if tokens else None
+    """Latents [B, 4, h, w] from noise of that shape. Positive and negative share one UNet call per step."""
+    context = torch.cat([conditions.positive, conditions.negative])
     base.scheduler.set_timesteps(steps, device=noise.device)
     latents = noise * base.scheduler.init_noise_sigma
     for timestep in base.scheduler.timesteps:
         double = base.scheduler.scale_model_input(torch.cat([latents, latents]), timestep)
-        extra = {} if both is None else {"cross_attention_kwargs": grounding(both, latents)}
-        with_graph, without = base.unet(double, timestep, context, **extra).sample.chunk(2)
+        more = conditions.unet_arguments(double, timestep, context)
+        with_graph, without = base.unet(double, timestep, context, **more).sample.chunk(2)
         prediction = without + guidance * (with_graph - without)
         latents = base.scheduler.step(prediction, timestep, latents).prev_sample
     return latents
@@ -50,27 +35,16 @@ def sample_latents(
 
 def draw_graphs(
     base: BaseModel,
-    adapter: GSAAdapter | None,
+    condition: Conditioner,
     graphs: Sequence[SceneGraph],
     noise: Tensor,
     *,
     steps: int = STEPS,
     guidance: float = GUIDANCE,
 ) -> Tensor:
-    """One picture per graph: [B, 3, H, W] in [0, 1] from `noise` [B, 4, H/8, W/8].
-
-    Without an adapter the graph is told as a caption: variant (i).
-    """
-    count, noise = len(graphs), noise.to(base.device)
-    negative = base.encode_prompts([""]).expand(count, -1, -1)
-    if adapter is None:
-        positive, tokens = base.encode_prompts([caption(graph) for graph in graphs]), None
-    else:
-        positive = base.encode_prompts([GROUNDED_PROMPT]).expand(count, -1, -1)
-        with torch.no_grad():
-            vectors = base.encode_phrases(graph_phrases(graphs))
-            tokens = adapter.tokens(graphs, vectors), adapter.null_tokens(count)
-    return base.decode(sample_latents(base, positive, negative, noise, tokens=tokens, steps=steps, guidance=guidance))
+    """One picture per graph: [B, 3, H, W] in [0, 1] from `noise` [B, 4, H/8, W/8]."""
+    latents = sample_latents(base, condition(graphs), noise.to(base.device), steps=steps, guidance=guidance)
+    return base.decode(latents)
 
 
 def starting_noise(base: BaseModel, seed: int, count: int, side: int) -> Tensor:

@@ -22,9 +22,10 @@ from sg_models import sg_mini
 from sg_models.safetensors_file import write_weights
 from train.base_model import CHECKPOINTS, BaseModel, diffusion_loss, load_sg_mini, sg_mini_tensors, train_attention
 from train.command_line import run
+from train.conditioning import GROUNDED_PROMPT, CaptionConditioner
 from train.loop import LoopConfig, train
 from train.picture_grid import save_grid
-from train.sampling import GROUNDED_PROMPT, draw_graphs, starting_noise
+from train.sampling import draw_graphs, starting_noise
 from train.shapes import Scene, scene, seeds, web_caption
 from train.shapes_latents import shapes_latents
 
@@ -102,7 +103,8 @@ def main(config: Config) -> None:
         return diffusion_loss(base, predicted, target, timesteps), {}
 
     def preview(model: nn.Module, path: Path) -> None:
-        save_grid(draw_graphs(base, None, shown, starting_noise(base, 0, len(shown), sg_mini.SIDE)), f"{path}.png")
+        noise = starting_noise(base, 0, len(shown), sg_mini.SIDE)
+        save_grid(draw_graphs(base, CaptionConditioner(base), shown, noise), f"{path}.png")
 
     train(config, unet, loss, batch, preview=preview)
     write_weights(config.out, half(sg_mini_tensors(text_encoder, unet, autoencoder)), {"modelspec.title": "SG-Mini"})

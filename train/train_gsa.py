@@ -1,6 +1,7 @@
-"""Trains gated self-attention on a scene graph's grounding tokens: variant (vi), CLIP phrases.
+"""Trains gated self-attention on a scene graph's grounding tokens: variants (v) and (vi).
 
-    python train/train_gsa.py
+    python train/train_gsa.py                  # (vi), CLIP phrases
+    python train/train_gsa.py --phrases bert   # (v)
 
 The base is frozen, the prompt is "an image", the graph encoder learns along, and one graph in ten is the null graph.
 What shows early whether it works is not the loss but the gap: how much worse the noise is predicted with another
@@ -8,11 +9,10 @@ picture's graph than with the right one. The gates |tanh α| start half open, be
 that closes says that its block has no use for the graph.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from accelerate import PartialState
@@ -23,19 +23,21 @@ from tqdm import tqdm
 
 from sg_models import sg_mini
 from sg_models.adapter import Adapter, write_adapter
-from sg_models.gsa_adapter import KIND, GSAAdapter, graph_data, graph_phrases
-from sg_models.scene_graph import SceneGraph
-from train.base_model import ADAPTERS, BaseModel, diffusion_loss, load_base, train_attention
+from sg_models.gsa_adapter import KIND, GSAAdapter
+from sg_models.phrase_features import RememberedPhrases
+from train.base_model import ADAPTERS, diffusion_loss, load_base, train_attention
 from train.command_line import run
-from train.graph_variation import all_boxes_rate, told, without_boxes
+from train.conditioning import GROUNDED_PROMPT, GroundedConditioner
+from train.graph_samples import GraphSamples
+from train.graph_variation import without_boxes
 from train.grounded_unet import attach, block_sizes, grounding
 from train.loop import LoopConfig, train
+from train.phrase_encoders import phrase_encoder
 from train.picture_grid import save_grid
-from train.sampling import GROUNDED_PROMPT, draw_graphs, starting_noise
-from train.shapes import scene, seeds
+from train.sampling import draw_graphs, starting_noise
 from train.shapes_latents import shapes_latents
 
-NULL_RATE = 0.10
+VARIANTS = {"bert": "v", "clip": "vi"}
 GATE_SPEED = 10  # gates learn this much faster than the rest
 OPEN_GATE = 0.5  # α at the start of training
 LAYOUT_WEIGHT = 1.0
@@ -45,11 +47,16 @@ LAYOUT_WEIGHT = 1.0
 class Config(LoopConfig):
     base: str = sg_mini.NAME
     """sg-mini, or a diffusers folder or hub id of Stable Diffusion 2.x"""
+    phrases: Literal["clip", "bert"] = "clip"
+    """what encodes the graph's phrases"""
+    bert: str | None = None
+    """a folder or hub id of another BERT than the packaged one"""
     steps: int = 5000
     batch_size: int = 32
     learning_rate: float = 1e-3
     warmup: int = 100
-    run_dir: Path = Path("runs/vi")
+    run_dir: Path | None = None
+    """checkpoints, logs and previews, runs/<variant> if left out; a run that finds a checkpoint there goes on"""
     pictures: int = 24000
     """training pictures, encoded before the start"""
     latents_dir: Path = Path("runs/shapes")
@@ -63,7 +70,8 @@ class Config(LoopConfig):
     """grounding tokens per graph: objects and relations together"""
     position_frequencies: int = 8
     """Fourier frequencies of the visual positions; 0 is GLIGEN's own layer"""
-    out: Path = ADAPTERS / "vi-gsa-clip-sg-mini.safetensors"
+    out: Path | None = None
+    """the adapter file, models/scene_graph/<variant>-gsa-<phrases>-<base>.safetensors if left out"""
 
 
 class GroundedDenoiser(nn.Module):
@@ -104,40 +112,6 @@ def open_gates(adapter: GSAAdapter) -> None:
             nn.init.zeros_(out.bias)
 
 
-class Samples:
-    """Latents and graphs by sample index; what a graph leaves unsaid is drawn from the index too."""
-
-    def __init__(self, base: BaseModel, config: Config, split: str, count: int) -> None:
-        self.latents = shapes_latents(base, config.latents_dir, split, count)
-        self.graphs = [scene(s).graph for s in tqdm(seeds(split, count), desc=f"{split} graphs", mininterval=5)]
-        self.base = base
-        self.vectors: dict[str, Tensor] = {}
-        self.total = config.steps * config.accumulate * PartialState().num_processes * config.batch_size
-
-    def __call__(self, indices: Sequence[int]) -> tuple[Tensor, Batch, Tensor]:
-        """Latents [B, 4, 16, 16], the PyG batch of their graphs, and which of them are to be null [B]."""
-        rngs = [np.random.default_rng((i, 13)) for i in indices]
-        which = [int(rng.integers(len(self.graphs))) for rng in rngs]
-        whole = [self.graphs[w] for w in which]
-        rates = [all_boxes_rate(i / self.total) for i in indices]
-        graphs = [told(graph, rng, rate) for graph, rng, rate in zip(whole, rngs, rates, strict=True)]
-        is_null = torch.tensor([rng.random() < NULL_RATE for rng in rngs])
-        return self.latents[which], self.batch(graphs, whole), is_null
-
-    def batch(self, graphs: Sequence[SceneGraph], whole: Sequence[SceneGraph]) -> Batch:
-        """Graphs as one PyG batch with phrase vectors, each phrase encoded once in a run.
-
-        `whole` are the same graphs with all their boxes, which go along as `layout` [O, 4].
-        """
-        new = [phrase for phrase in graph_phrases(graphs) if phrase not in self.vectors]
-        if new:
-            self.vectors |= {phrase: vector.cpu() for phrase, vector in self.base.encode_phrases(new).items()}
-        data = [graph_data(graph, self.vectors) for graph in graphs]
-        for one, graph in zip(data, whole, strict=True):
-            one.layout = torch.tensor([thing.box for thing in graph.objects])
-        return Batch.from_data_list(data)
-
-
 def parameter_groups(model: GroundedDenoiser, learning_rate: float) -> list[dict]:
     """The gates apart from the rest."""
     gates = [p for name, p in model.named_parameters() if ".alpha_" in name]
@@ -147,12 +121,19 @@ def parameter_groups(model: GroundedDenoiser, learning_rate: float) -> list[dict
 
 def main(config: Config) -> None:
     base = load_base(config.base).to(PartialState().device).frozen()
-    samples, validation = Samples(base, config, "train", config.pictures), Samples(base, config, "val", 128)
+    variant = VARIANTS[config.phrases]
+    config.run_dir = config.run_dir or Path("runs") / variant
+    out = config.out or ADAPTERS / f"{variant}-gsa-{config.phrases}-{base.name}.safetensors"
+    encoder = phrase_encoder(config.phrases, base, config.bert)
+    encode = RememberedPhrases(encoder)
+    total = config.steps * config.accumulate * PartialState().num_processes * config.batch_size
+    latents = shapes_latents(base, config.latents_dir, "train", config.pictures)
+    samples = GraphSamples(latents, "train", encode, total)
+    validation = GraphSamples(shapes_latents(base, config.latents_dir, "val", 128), "val", encode, total)
     sizes = {k: getattr(config, k) for k in ("graph_dim", "graph_hidden", "graph_layers", "token_hidden", "tokens")}
-    phrase_dim = base.text_encoder.config.hidden_size
     adapter_config = sizes | {
-        "phrase_dim": phrase_dim,
-        "token_dim": phrase_dim,
+        "phrase_dim": encoder.dim,
+        "token_dim": base.unet.config["cross_attention_dim"],
         "position_frequencies": config.position_frequencies,
         "blocks": block_sizes(base.unet),
     }
@@ -202,10 +183,11 @@ def main(config: Config) -> None:
     def preview(model: nn.Module, path: Path) -> None:
         """Three rows from the same noise: the right graphs, none, and each other's."""
         noise = starting_noise(base, 0, len(shown), base.unet.config["sample_size"] * 8)
+        condition = GroundedConditioner(base, model.adapter, encode)
         rows = [
-            draw_graphs(base, model.adapter, shown, noise),
-            draw_graphs(base, model.adapter, shown, noise, guidance=0.0),
-            draw_graphs(base, model.adapter, shown[1:] + shown[:1], noise),
+            draw_graphs(base, condition, shown, noise),
+            draw_graphs(base, condition, shown, noise, guidance=0.0),
+            draw_graphs(base, condition, shown[1:] + shown[:1], noise),
         ]
         save_grid(torch.cat(rows), f"{path}.png")
 
@@ -213,8 +195,8 @@ def main(config: Config) -> None:
     model = train(config, model, loss, samples, parameters=groups, preview=preview, report=report)
     state = {name: tensor.half() for name, tensor in model.adapter.state_dict().items()}
     write_adapter(
-        config.out,
-        Adapter(KIND, base.name, base.prediction_type, "clip", adapter_config, "shapes", config.steps, state),
+        out,
+        Adapter(KIND, base.name, base.prediction_type, encoder.name, adapter_config, "shapes", config.steps, state),
     )
 
 

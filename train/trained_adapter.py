@@ -4,22 +4,32 @@ from pathlib import Path
 
 from sg_models.adapter import Adapter, AdapterError, read_adapter
 from sg_models.gsa_adapter import GSAAdapter, build_adapter
+from sg_models.phrase_features import RememberedPhrases
 from train.base_model import ADAPTERS, BaseModel
+from train.conditioning import CaptionConditioner, Conditioner, GroundedConditioner
 from train.grounded_unet import attach, block_sizes
+from train.phrase_encoders import phrase_encoder
 
 NO_ADAPTER = "none"  # variant (i): the graph as a caption
 
 
-def load_adapter(base: BaseModel, name: str) -> GSAAdapter | None:
-    """The adapter of a variant (`vi`), or at a path, in the base's UNet; None for `none`.
+def load_variant(base: BaseModel, name: str, bert: str | None = None) -> Conditioner:
+    """The variant of a name (`vi`) or of the adapter file at a path, put into the base; the caption for `none`.
 
-    Raises `AdapterError` where there is none, or where it does not fit the base.
+    `bert` names another BERT than the packaged one. Raises `AdapterError` where there is no such adapter, or where it
+    does not fit the base.
     """
     if name == NO_ADAPTER:
-        return None
-    adapter = read_adapter(_path(base, name))
-    adapter.check_base(base.name, base.prediction_type)
-    return _install(base, adapter)
+        return CaptionConditioner(base)
+    file = read_adapter(_path(base, name))
+    file.check_base(base.name, base.prediction_type)
+    adapter, encoder = _install(base, file), phrase_encoder(file.phrase_encoder, base, bert)
+    if encoder.dim != adapter.config["phrase_dim"]:
+        raise AdapterError(
+            f"{file.name} was trained on phrases of {adapter.config['phrase_dim']} numbers, this {encoder.name} gives "
+            f"{encoder.dim}; name the one it was trained with"
+        )
+    return GroundedConditioner(base, adapter, RememberedPhrases(encoder))
 
 
 def _path(base: BaseModel, name: str) -> Path:

@@ -12,8 +12,10 @@ from safetensors.torch import load_file  # noqa: E402
 
 from sg_models.adapter import read_adapter  # noqa: E402
 from sg_models.graph_formats import parse_scene_graph  # noqa: E402
-from sg_models.gsa_adapter import GSAAdapter, graph_phrases  # noqa: E402
+from sg_models.gsa_adapter import GSAAdapter  # noqa: E402
+from sg_models.phrase_features import phrase_features  # noqa: E402
 from train.base_model import load_sg_mini  # noqa: E402
+from train.conditioning import Conditions, grounded, no_arguments  # noqa: E402
 from train.grounded_unet import attach  # noqa: E402
 from train.sampling import sample_latents  # noqa: E402
 
@@ -40,9 +42,8 @@ def standalone(path: Path) -> GSAAdapter:
 
 def test_phrase_vectors_are_transformers_own(measured, tensors, base):
     texts = measured["phrases"]["texts"]
-    expected = base.encode_phrases(texts)
-    for number, text in enumerate(texts):
-        torch.testing.assert_close(tensors[f"phrase.{number}"], expected[text], atol=TOLERANCE, rtol=TOLERANCE)
+    for number, expected in enumerate(base.encode_phrases(texts)):
+        torch.testing.assert_close(tensors[f"phrase.{number}"], expected, atol=TOLERANCE, rtol=TOLERANCE)
 
 
 def test_each_phrase_is_encoded_once_in_one_batch(measured):
@@ -56,7 +57,7 @@ def test_clip_skip_does_not_change_phrase_vectors(measured):
 def test_grounding_tokens_are_the_librarys_own(measured, tensors, base):
     graph = parse_scene_graph(measured["grounding_tokens"]["graph"])
     adapter = standalone(Path(measured["grounding_tokens"]["adapter"]))
-    tokens = adapter.tokens([graph], base.encode_phrases(graph_phrases([graph])))
+    tokens = adapter.tokens([graph], phrase_features([graph], base.encode_phrases))
     torch.testing.assert_close(tensors["tokens"], tokens, atol=TOLERANCE, rtol=TOLERANCE)
     torch.testing.assert_close(tensors["null_tokens"], adapter.null_tokens(1), atol=0.0, rtol=0.0)
 
@@ -69,13 +70,12 @@ def test_latents_are_the_standalone_samplers_own(measured, tensors, base):
     names = [name for name in tensors if name.startswith("parity.")]
     assert len(names) > 1, "no adapter was shipped"
     for name in names:
-        tokens = None
+        more = no_arguments
         if (path := name.removeprefix("parity.")) != "base":
             adapter = standalone(Path(path))
             attach(base.unet, adapter)
-            vectors = base.encode_phrases(graph_phrases(graphs))
-            tokens = adapter.tokens(graphs, vectors), adapter.null_tokens(len(graphs))
-        expected = sample_latents(
-            base, positive, negative, noise, tokens=tokens, steps=run["steps"], guidance=run["guidance"]
-        )
+            tokens = adapter.tokens(graphs, phrase_features(graphs, base.encode_phrases))
+            more = grounded(tokens, adapter.null_tokens(len(graphs)))
+        conditions = Conditions(positive, negative, more)
+        expected = sample_latents(base, conditions, noise, steps=run["steps"], guidance=run["guidance"])
         assert (tensors[name] - expected).abs().max().item() <= LATENT_TOLERANCE, name

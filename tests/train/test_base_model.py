@@ -109,9 +109,8 @@ def test_the_padded_autoencoder_computes_the_same(base: BaseModel, sg_mini_check
 
 
 def test_phrase_vectors_are_the_state_at_the_end_of_text(base: BaseModel):
-    phrases = ["circle", "small red circle", "left of", "circle", "word " * 90]
-    vectors = base.encode_phrases(phrases)
-    assert list(vectors) == ["circle", "small red circle", "left of", "word " * 90]
+    phrases = ["circle", "small red circle", "left of", "word " * 90]
+    vectors = dict(zip(phrases, base.encode_phrases(phrases), strict=True))
     states = base.encode_prompts(phrases)
     for phrase, position in (("circle", 2), ("small red circle", 4), ("left of", 3), ("word " * 90, 76)):
         expected = states[phrases.index(phrase), position]
@@ -119,8 +118,8 @@ def test_phrase_vectors_are_the_state_at_the_end_of_text(base: BaseModel):
 
 
 def test_a_phrases_vector_does_not_depend_on_its_company(base: BaseModel):
-    alone = base.encode_phrases(["red star"])["red star"]
-    together = base.encode_phrases(["a much longer phrase than that", "red star"])["red star"]
+    alone = base.encode_phrases(["red star"])[0]
+    together = base.encode_phrases(["a much longer phrase than that", "red star"])[1]
     torch.testing.assert_close(alone, together, atol=1e-6, rtol=1e-5)
 
 

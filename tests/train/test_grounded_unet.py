@@ -6,10 +6,12 @@ from torch import Tensor
 
 from sg_models.adapter import Adapter, AdapterError, read_adapter, write_adapter
 from sg_models.graph_formats import parse_scene_graph
-from sg_models.gsa_adapter import graph_phrases
+from sg_models.phrase_features import RememberedPhrases, phrase_features
+from train.conditioning import CaptionConditioner, Conditions, GroundedConditioner, grounded
 from train.grounded_unet import attach, block_sizes, grounding
+from train.phrase_encoders import ClipPhrases
 from train.sampling import draw_graphs, sample_latents, starting_noise
-from train.trained_adapter import load_adapter
+from train.trained_adapter import load_variant
 
 GRAPHS = [parse_scene_graph("red circle | left of | blue square"), parse_scene_graph("green star")]
 
@@ -21,7 +23,7 @@ def inputs(batch: int = 2, size: tuple[int, int] = (16, 16)) -> tuple[Tensor, Te
 
 
 def tokens_of(base, adapter, graphs=GRAPHS) -> Tensor:
-    return adapter.tokens(graphs, base.encode_phrases(graph_phrases(graphs)))
+    return adapter.tokens(graphs, phrase_features(graphs, base.encode_phrases))
 
 
 @pytest.fixture
@@ -133,9 +135,9 @@ def test_one_unet_call_per_step_and_the_same_latents_again(base, make_adapter):
     batches: list[int] = []
     base.unet.register_forward_pre_hook(lambda _, given: batches.append(len(given[0])))
     prompts = base.encode_prompts(["an image"]).expand(2, -1, -1)
-    tokens = tokens_of(base, adapter), adapter.null_tokens(2)
+    conditions = Conditions(prompts, prompts, grounded(tokens_of(base, adapter), adapter.null_tokens(2)))
     noise = starting_noise(base, 0, 2, 128)
-    first, second = (sample_latents(base, prompts, prompts, noise, tokens=tokens, steps=3) for _ in range(2))
+    first, second = (sample_latents(base, conditions, noise, steps=3) for _ in range(2))
     assert batches == [4] * 6
     assert torch.equal(first, second)
 
@@ -147,7 +149,8 @@ def test_guidance_one_is_the_graph_alone_and_zero_is_none(base, make_adapter):
     noise, graph, null = starting_noise(base, 0, 2, 128), tokens_of(base, adapter), adapter.null_tokens(2)
 
     def latents(tokens, guidance):
-        return sample_latents(base, prompt, prompt, noise, tokens=tokens, steps=2, guidance=guidance)
+        conditions = Conditions(prompt, prompt, grounded(*tokens))
+        return sample_latents(base, conditions, noise, steps=2, guidance=guidance)
 
     torch.testing.assert_close(latents((graph, null), 1.0), latents((graph, graph), 4.0), atol=1e-4, rtol=1e-3)
     torch.testing.assert_close(latents((graph, null), 0.0), latents((null, null), 4.0), atol=1e-4, rtol=1e-3)
@@ -157,7 +160,8 @@ def test_drawing_gives_pictures_in_0_to_1(base, make_adapter):
     adapter = make_adapter(gate=1.0)
     attach(base.unet, adapter)
     noise = starting_noise(base, 0, 2, 128)
-    for chosen in (adapter, None):
+    phrases = RememberedPhrases(ClipPhrases(base))
+    for chosen in (GroundedConditioner(base, adapter, phrases), CaptionConditioner(base)):
         pictures = draw_graphs(base, chosen, GRAPHS, noise, steps=2)
         assert pictures.shape == (2, 3, 128, 128)
         assert 0 <= pictures.min() and pictures.max() <= 1
@@ -170,10 +174,10 @@ def test_starting_noise_is_the_same_for_the_kth_picture(base):
 
 
 def test_a_file_gives_the_adapter_that_was_written(base, adapter_file):
-    adapter = load_adapter(base, str(adapter_file))
+    adapter = load_variant(base, str(adapter_file)).adapter
     assert all(torch.equal(v, adapter.state_dict()[k]) for k, v in read_adapter(adapter_file).state_dict.items())
     assert not any(p.requires_grad for p in adapter.parameters())
-    assert load_adapter(base, "none") is None
+    assert isinstance(load_variant(base, "none"), CaptionConditioner)
 
 
 def spoiled(path, tmp_path, **changes):
@@ -194,14 +198,14 @@ def spoiled(path, tmp_path, **changes):
 )
 def test_an_adapter_for_something_else_is_refused_in_words(base, adapter_file, tmp_path, changes: dict, said: str):
     with pytest.raises(AdapterError, match=said):
-        load_adapter(base, spoiled(adapter_file, tmp_path, **changes))
+        load_variant(base, spoiled(adapter_file, tmp_path, **changes))
 
 
 @pytest.mark.parametrize("size", ["blocks", "tokens", "graph_dim", "position_frequencies"])
 def test_a_config_that_lacks_a_size_is_refused_in_words(base, adapter_file, tmp_path, size: str):
     config = {k: v for k, v in read_adapter(adapter_file).config.items() if k != size}
     with pytest.raises(AdapterError, match="spoiled.safetensors"):
-        load_adapter(base, spoiled(adapter_file, tmp_path, config=config))
+        load_variant(base, spoiled(adapter_file, tmp_path, config=config))
 
 
 @pytest.mark.parametrize("change", ["missing", "extra", "shape"])
@@ -214,9 +218,9 @@ def test_tensors_that_do_not_fit_the_config_are_refused_in_words(base, adapter_f
     else:
         state["grounding.null_token"] = torch.zeros(1, 1)
     with pytest.raises(AdapterError, match="spoiled.safetensors"):
-        load_adapter(base, spoiled(adapter_file, tmp_path, state_dict=state))
+        load_variant(base, spoiled(adapter_file, tmp_path, state_dict=state))
 
 
 def test_a_name_that_is_no_variant_is_refused_in_words(base):
     with pytest.raises(AdapterError, match="no adapter 'viii' for sg-mini"):
-        load_adapter(base, "viii")
+        load_variant(base, "viii")

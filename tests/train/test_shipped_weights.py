@@ -12,7 +12,7 @@ from train.oracle import judge
 from train.picture_grid import to_pil
 from train.sampling import draw_graphs, starting_noise
 from train.shapes import render, scene, seeds
-from train.trained_adapter import load_adapter
+from train.trained_adapter import load_variant
 
 MAX_CHECKPOINT_BYTES = 32_000_000
 
@@ -61,8 +61,7 @@ def test_variant_vi_obeys_held_out_graphs_and_the_caption_does_not(sg_mini_base:
     noise = starting_noise(sg_mini_base, 1, len(graphs), sg_mini.SIDE)
     figures = {}
     for name in ("none", "vi"):
-        adapter = load_adapter(sg_mini_base, name)
-        pictures = draw_graphs(sg_mini_base, adapter, graphs, noise)
+        pictures = draw_graphs(sg_mini_base, load_variant(sg_mini_base, name), graphs, noise)
         figures[name] = summary([judge(np.asarray(to_pil(p)), g) for p, g in zip(pictures, graphs, strict=True)])
     assert figures["vi"]["relation accuracy"][0] >= figures["none"]["relation accuracy"][0] + 0.2
     assert figures["vi"]["relation accuracy"][0] >= 0.9

@@ -9,13 +9,17 @@ import torch
 from accelerate.state import AcceleratorState
 
 from sg_models.adapter import read_adapter
+from sg_models.phrase_features import RememberedPhrases
 from train import train_gsa
 from train.base_model import load_sg_mini
+from train.graph_samples import GraphSamples
 from train.graph_variation import ALL_BOXES_RATE, all_boxes_rate, told, without_boxes
+from train.phrase_encoders import ClipPhrases
 from train.sampling import draw_graphs, starting_noise
 from train.shapes import scene, seeds
-from train.train_gsa import OPEN_GATE, Config, GroundedDenoiser, Samples, main, open_gates
-from train.trained_adapter import load_adapter
+from train.shapes_latents import shapes_latents
+from train.train_gsa import OPEN_GATE, Config, GroundedDenoiser, main, open_gates
+from train.trained_adapter import load_variant
 
 
 @pytest.fixture
@@ -58,11 +62,10 @@ def test_writes_an_adapter_that_changes_what_the_base_draws(config: Config, quic
     assert gates and all(gate not in (0, OPEN_GATE) for gate in gates), "the gates did not learn"
     assert not any("layout" in name for name in file.state_dict), "the head that training alone needs was kept"
     base = load_sg_mini(sg_mini_checkpoint).frozen()
-    adapter = load_adapter(base, str(config.out))
-    assert adapter is not None
+    condition = load_variant(base, str(config.out))
     graph, noise = scene(0).graph, starting_noise(base, 0, 1, 128)
-    with_graph = draw_graphs(base, adapter, [graph], noise, steps=2)
-    assert not torch.equal(with_graph, draw_graphs(base, adapter, [scene(1).graph], noise, steps=2))
+    with_graph = draw_graphs(base, condition, [graph], noise, steps=2)
+    assert not torch.equal(with_graph, draw_graphs(base, condition, [scene(1).graph], noise, steps=2))
     assert list((config.run_dir / "previews").iterdir())
 
 
@@ -76,13 +79,21 @@ def test_the_base_stays_as_it_was(config: Config, quick: None, monkeypatch: pyte
         assert all(torch.equal(before[name], after[name]) for name in before), part
 
 
+def latents(base, config: Config):
+    return shapes_latents(base, config.latents_dir, "train", config.pictures)
+
+
+def samples_of(base, config: Config) -> GraphSamples:
+    return GraphSamples(latents(base, config), "train", RememberedPhrases(ClipPhrases(base)), total=1000)
+
+
 def test_nothing_of_the_base_is_trained(base, make_adapter):
     model = GroundedDenoiser(base.unet, make_adapter().requires_grad_(True))
     assert {name.split(".")[0] for name, _ in model.named_parameters()} == {"adapter", "layout"}
 
 
 def test_training_starts_from_the_base_bit_for_bit_with_open_gates_that_learn(base, make_adapter, config: Config):
-    samples = Samples(base, config, "train", 8)
+    samples = samples_of(base, config)
     x, graphs, null = samples(range(4))
     context = base.encode_prompts(["an image"]).expand(4, -1, -1)
     timesteps = torch.full((4,), 500)
@@ -105,7 +116,7 @@ def test_boxes_are_given_often_at_first_and_later_as_people_give_them():
 
 
 def test_the_layout_head_is_shown_the_boxes_that_the_graph_keeps_to_itself(base, config: Config):
-    samples = Samples(base, config, "train", 8)
+    samples = samples_of(base, config)
     whole = samples.graphs[:4]
     data = samples.batch([without_boxes(graph) for graph in whole], whole)
     assert not data.has_box.any()
@@ -113,7 +124,7 @@ def test_the_layout_head_is_shown_the_boxes_that_the_graph_keeps_to_itself(base,
 
 
 def test_a_sample_is_the_same_at_every_call(base, config: Config):
-    samples = Samples(base, config, "train", 8)
+    samples = samples_of(base, config)
     (x, graphs, null), (x2, graphs2, null2) = samples(range(40, 48)), samples(range(40, 48))
     assert torch.equal(x, x2) and torch.equal(null, null2)
     for name in ("x", "edge_attr", "edge_index", "box", "has_box", "instance"):
@@ -121,13 +132,13 @@ def test_a_sample_is_the_same_at_every_call(base, config: Config):
 
 
 def test_latents_are_made_once_for_one_autoencoder(base, config: Config, monkeypatch: pytest.MonkeyPatch):
-    first = Samples(base, config, "train", 8).latents
+    first = latents(base, config)
     monkeypatch.setattr(type(base), "encode_pictures", lambda *_: pytest.fail("encoded again"))
-    assert torch.equal(Samples(base, config, "train", 8).latents, first)
+    assert torch.equal(latents(base, config), first)
     with torch.no_grad():
         next(base.vae.parameters()).add_(1.0)
     with pytest.raises(pytest.fail.Exception, match="encoded again"):
-        Samples(base, config, "train", 8)
+        latents(base, config)
 
 
 def test_graphs_are_told_with_gaps_but_never_changed():

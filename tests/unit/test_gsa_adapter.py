@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from sg_models.graph_formats import parse_scene_graph
-from sg_models.gsa_adapter import GSAAdapter, graph_data, graph_phrases
+from sg_models.gsa_adapter import GSAAdapter, graph_data
+from sg_models.phrase_features import Features, phrase_features
 from sg_models.scene_graph import SceneGraph, SceneGraphError
 
 PHRASE_DIM = 6
@@ -33,25 +34,19 @@ def graph(text: str) -> SceneGraph:
     return parse_scene_graph(text)
 
 
-def vectors(*graphs: SceneGraph) -> dict[str, Tensor]:
+def encode(phrases: list[str]) -> Tensor:
     """A phrase encoder for tests: every phrase its own random vector, the same in every call."""
-    found = {}
-    for phrase in graph_phrases(graphs):
-        seed = int.from_bytes(phrase.encode()[:6], "big")
-        found[phrase] = torch.randn(PHRASE_DIM, generator=torch.Generator().manual_seed(seed))
-    return found
+    seeds = [int.from_bytes(phrase.encode()[:6], "big") for phrase in phrases]
+    return torch.stack([torch.randn(PHRASE_DIM, generator=torch.Generator().manual_seed(seed)) for seed in seeds])
+
+
+def features(*graphs: SceneGraph) -> list[Features]:
+    return phrase_features(graphs, encode)
 
 
 @torch.no_grad()
 def tokens(*graphs: SceneGraph) -> Tensor:
-    return adapter().tokens(graphs, vectors(*graphs))
-
-
-def test_phrases_are_listed_once_in_order_of_first_occurrence():
-    one = graph("red dog | on | mat\nred dog#2 | left of | mat")
-    other = graph("mat | on | floor\ncat")
-    assert graph_phrases([one, other]) == ["red dog", "mat", "on", "left of", "floor", "cat"]
-    assert graph_phrases([]) == []
+    return adapter().tokens(graphs, features(*graphs))
 
 
 def test_graph_data_follows_the_graph():
@@ -61,23 +56,13 @@ def test_graph_data_follows_the_graph():
             "relations": [{"subject": 1, "predicate": "under", "object": 0}],
         }
     )
-    known = vectors(given)
-    data = graph_data(given, known)
-    assert torch.equal(data.x, torch.stack([known["red dog"], known["mat"]]))
-    assert torch.equal(data.edge_attr, known["under"][None])
+    data = graph_data(given, features(given)[0])
+    assert torch.equal(data.x, encode(["red dog", "mat"]))
+    assert torch.equal(data.edge_attr, encode(["under"]))
     assert data.edge_index.tolist() == [[1], [0]]
     assert data.has_box.tolist() == [True, False]
     assert data.box[0].tolist() == pytest.approx([0.1, 0.2, 0.5, 0.75])
     assert data.instance.tolist() == [0, 1]
-
-
-@pytest.mark.parametrize("kind", [{"dtype": torch.float16}, {"device": "meta"}])
-def test_a_graph_without_relations_has_its_empty_tensor_where_the_vectors_are(kind: dict):
-    alone = graph("cat")
-    known = {phrase: vector.to(**kind) for phrase, vector in vectors(alone).items()}
-    data = graph_data(alone, known)
-    assert data.edge_attr.shape == (0, PHRASE_DIM)
-    assert (data.edge_attr.dtype, data.edge_attr.device) == (data.x.dtype, data.x.device)
 
 
 def test_the_graph_is_not_changed():
@@ -156,12 +141,12 @@ def test_nothing_outside_the_state_dict_matters():
     given = graph("a | on | b")
     other.load_state_dict(one.state_dict())
     with torch.no_grad():
-        assert torch.equal(one.tokens([given], vectors(given)), other.tokens([given], vectors(given)))
+        assert torch.equal(one.tokens([given], features(given)), other.tokens([given], features(given)))
 
 
 def test_tokens_reach_every_parameter_of_encoder_and_grounding():
     made, given = adapter(), graph("a | on | b\nc")
-    tokens = made.tokens([given], vectors(given))
+    tokens = made.tokens([given], features(given))
     (tokens.square().sum() + made.null_tokens(1).square().sum()).backward()
     used = [*made.graph_encoder.named_parameters(), *made.grounding.named_parameters()]
     assert [name for name, p in used if p.grad is None or not p.grad.abs().max() > 0] == []

