@@ -23,12 +23,12 @@ NO_CLIP = (
     "it comes from holds no text encoder. Connect the CLIP output of a Load Checkpoint node whose file has one."
 )
 NO_BERT = (
-    "{name} was trained on BERT phrases, and Encode Scene Graph got no BERT. Connect a Load BERT Phrase Encoder node to "
-    "its bert input."
+    "{name} was trained on BERT phrases, and Encode Scene Graph got no BERT. Connect a Load BERT Phrase Encoder node "
+    "to its bert input."
 )
 WRONG_BERT = (
-    "This BERT gives phrases of {got} numbers, but {name} was trained with {wanted}. Choose the BERT that it was trained "
-    "on in Load BERT Phrase Encoder."
+    "This BERT gives phrases of {got} numbers, but {name} was trained with {wanted}. Choose the BERT that it was "
+    "trained on in Load BERT Phrase Encoder."
 )
 UNKNOWN_ENCODER = "{name} was trained on {encoder} phrases, which this version cannot encode. Update the pack."
 WRONG_CLIP = (

@@ -5,10 +5,13 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
+import torch.nn.functional as F
+from diffusers import ControlNetModel
 from torch import Tensor
 
 from sg_models.caption import caption
 from sg_models.gsa_adapter import GSAAdapter
+from sg_models.layout_adapter import LayoutAdapter
 from sg_models.phrase_features import EncodeGraphs
 from sg_models.scene_graph import SceneGraph
 from train.base_model import BaseModel
@@ -75,6 +78,37 @@ class GroundedConditioner:
 
     def check_fits(self, graph: SceneGraph) -> None:
         self.adapter.check_fits(graph)
+
+
+class LayoutConditioner:
+    """Variants (iii) and (iv): a layout through a ControlNet, on both halves alike as in ComfyUI."""
+
+    def __init__(
+        self, base: BaseModel, adapter: LayoutAdapter, controlnet: ControlNetModel, encode: EncodeGraphs
+    ) -> None:
+        self.base, self.adapter, self.controlnet, self.encode = base, adapter, controlnet, encode
+
+    @torch.no_grad()
+    def __call__(self, graphs: Sequence[SceneGraph]) -> Conditions:
+        size = (self.base.unet.config["sample_size"],) * 2
+        layout = self.adapter.layouts(graphs, self.encode(graphs), size)
+        prompts = self.base.encode_prompts([GROUNDED_PROMPT, ""])[:, None].expand(-1, len(graphs), -1, -1)
+        return Conditions(*prompts, controlled(self.controlnet, layout.control.repeat(2, 1, 1, 1)))
+
+    def check_fits(self, graph: SceneGraph) -> None:
+        """A layout takes any graph."""
+
+
+def controlled(controlnet: ControlNetModel, control: Tensor) -> UNetArguments:
+    """What a ControlNet adds to the UNet for a map [B, K, h, w] at latent size, of any size of latents."""
+
+    def residuals(noisy: Tensor, timestep: Tensor, context: Tensor) -> dict[str, Any]:
+        # its hint encoder is a standard one, which expects a map as large as the picture
+        hint = F.interpolate(control, size=[8 * n for n in noisy.shape[-2:]], mode="nearest-exact")
+        down, middle = controlnet(noisy, timestep, context, controlnet_cond=hint, return_dict=False)
+        return {"down_block_additional_residuals": down, "mid_block_additional_residual": middle}
+
+    return residuals
 
 
 def grounded(tokens: Tensor, null_tokens: Tensor) -> UNetArguments:

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from torch import Tensor
-from torch_geometric.data import Batch
+from torch_geometric.data import Batch, Data
 from tqdm import tqdm
 
 from sg_models.gsa_adapter import graph_data
-from sg_models.phrase_features import EncodeGraphs
+from sg_models.phrase_features import EncodeGraphs, Features
 from sg_models.scene_graph import SceneGraph
 from train.graph_variation import all_boxes_rate, told
 from train.shapes import scene, seeds
@@ -39,9 +39,10 @@ class GraphSamples:
 
     def batch(self, graphs: Sequence[SceneGraph], whole: Sequence[SceneGraph]) -> Batch:
         """Graphs as one PyG batch; `whole` are the same with all their boxes, which go along as `layout` [O, 4]."""
-        data = []
-        for graph, features, complete in zip(graphs, self.encode(graphs), whole, strict=True):
-            one = graph_data(graph, features)
-            one.layout = torch.tensor([thing.box for thing in complete.objects])
-            data.append(one)
-        return Batch.from_data_list(data)
+        return Batch.from_data_list(list(map(self.data, graphs, self.encode(graphs), whole)))
+
+    def data(self, graph: SceneGraph, features: Features, whole: SceneGraph) -> Data:
+        """One graph of a batch."""
+        data = graph_data(graph, features)
+        data.layout = torch.tensor([thing.box for thing in whole.objects])
+        return data

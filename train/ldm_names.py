@@ -1,8 +1,11 @@
-"""Names of a Stable Diffusion UNet's parts: from diffusers' to LDM's, which checkpoints and block addresses use."""
+"""Names of a Stable Diffusion UNet's and its ControlNets' parts: from diffusers' to LDM's.
+
+Checkpoints, block addresses and ComfyUI's ControlNet loader use the latter.
+"""
 
 import re
 
-from diffusers import UNet2DConditionModel
+from diffusers import ControlNetModel, UNet2DConditionModel
 from diffusers.models.attention import BasicTransformerBlock
 
 _RESNET = {
@@ -27,7 +30,27 @@ def ldm_names(unet: UNet2DConditionModel) -> dict[str, str]:
     return {name: ldm_name(unet, name) for name in unet.state_dict()}
 
 
-def ldm_name(unet: UNet2DConditionModel, name: str) -> str:
+def controlnet_ldm_names(controlnet: ControlNetModel) -> dict[str, str]:
+    """The LDM name of each of a ControlNet's parameters, by diffusers' name."""
+    return {name: _controlnet_name(controlnet, name) for name in controlnet.state_dict()}
+
+
+def _controlnet_name(controlnet: ControlNetModel, name: str) -> str:
+    part, _, rest = name.partition(".")
+    if part == "controlnet_down_blocks":
+        index, _, kind = rest.partition(".")
+        return f"zero_convs.{index}.0.{kind}"
+    if part == "controlnet_mid_block":
+        return f"middle_block_out.0.{rest}"
+    if part == "controlnet_cond_embedding":
+        layer, _, kind = rest.rpartition(".")
+        inner = len(controlnet.controlnet_cond_embedding.blocks)
+        places = {"conv_in": 0, "conv_out": inner + 1} | {f"blocks.{i}": i + 1 for i in range(inner)}
+        return f"input_hint_block.{2 * places[layer]}.{kind}"  # with an activation after each but the last
+    return ldm_name(controlnet, name)
+
+
+def ldm_name(unet: UNet2DConditionModel | ControlNetModel, name: str) -> str:
     """The LDM name of a parameter or module of a diffusers UNet: `down_blocks.0.attentions.0` → `input_blocks.1.1`."""
     for outer, ldm in _OUTER.items():
         if name == outer or name.startswith(outer + "."):
@@ -54,7 +77,9 @@ def block_addresses(unet: UNet2DConditionModel) -> dict[str, BasicTransformerBlo
     return dict(sorted(found.items(), key=lambda item: (order[item[0].split(".")[0]], int(item[0].split(".")[1]))))
 
 
-def _block(side: str, level: int, part: str, index: int, rest: str | None, unet: UNet2DConditionModel) -> str:
+def _block(
+    side: str, level: int, part: str, index: int, rest: str | None, unet: UNet2DConditionModel | ControlNetModel
+) -> str:
     layers = unet.config["layers_per_block"]
     if side == "down_blocks":
         if part == "downsamplers":

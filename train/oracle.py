@@ -8,14 +8,12 @@ piece's box, fits best.
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
-from PIL import Image, ImageDraw
 from scipy import ndimage
 
 from sg_models.scene_graph import SceneGraph, SceneObject
-from train.shapes import COLOURS, RADII, SHAPES, extent, outline
+from train.shapes import COLOURS, RADII, SHAPES, extent, stencil
 from train.spatial_relations import Box, Point, spatial_relation
 
 FOREGROUND_DISTANCE = 40.0  # RGB distance from the background; the palest colour, cyan, has about 110
@@ -113,7 +111,7 @@ def _describe(silhouette: np.ndarray, colour: str) -> Detection:
     rows, columns = np.flatnonzero(silhouette.any(axis=1)), np.flatnonzero(silhouette.any(axis=0))
     y0, y1, x0, x1 = int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
     window = silhouette[y0:y1, x0:x1]
-    fits = {shape: _overlap(window, _stencil(shape, window.shape)) for shape in SHAPES}
+    fits = {shape: _overlap(window, stencil(shape, window.shape)) for shape in SHAPES}
     shape = max(fits, key=lambda s: fits[s])
     ex0, ey0, ex1, ey1 = extent(shape)
     radius = ((x1 - x0) / (ex1 - ex0) + (y1 - y0) / (ey1 - ey0)) / 2
@@ -125,17 +123,6 @@ def _describe(silhouette: np.ndarray, colour: str) -> Detection:
         (float(x0), float(y0), float(x1), float(y1)),
         (float(cx) + 0.5, float(cy) + 0.5),
     )
-
-
-@lru_cache(maxsize=4096)
-def _stencil(shape: str, size: tuple[int, int]) -> np.ndarray:
-    """A shape's silhouette stretched to fill a box of (height, width) pixels."""
-    height, width = size
-    x0, y0, x1, y1 = extent(shape)
-    points = (outline(shape) - (x0, y0)) / (x1 - x0, y1 - y0) * (width * 4, height * 4) - 0.5
-    canvas = Image.new("L", (width * 4, height * 4))
-    ImageDraw.Draw(canvas).polygon([tuple(p) for p in points], fill=255)
-    return np.asarray(canvas.reduce(4)) > 127
 
 
 def _overlap(a: np.ndarray, b: np.ndarray) -> float:

@@ -124,6 +124,17 @@ def extent(shape: str) -> Box:
     return tuple(map(float, (*points.min(axis=0), *points.max(axis=0))))  # pyright: ignore[reportReturnType]
 
 
+@lru_cache(maxsize=4096)
+def stencil(shape: str, size: tuple[int, int]) -> np.ndarray:
+    """A shape's silhouette stretched to fill a box of (height, width) pixels: bool [H, W]."""
+    height, width = size
+    x0, y0, x1, y1 = extent(shape)
+    points = (outline(shape) - (x0, y0)) / (x1 - x0, y1 - y0) * (width * 4, height * 4) - 0.5
+    canvas = Image.new("L", (width * 4, height * 4))
+    ImageDraw.Draw(canvas).polygon([tuple(p) for p in points], fill=255)
+    return np.asarray(canvas.reduce(4)) > 127
+
+
 def _ring(count: int, radius: float, turn: float = 0.0) -> np.ndarray:
     """`count` points [P, 2] clockwise on a circle, the first one straight up plus `turn` degrees."""
     angles = np.radians(np.arange(count) * 360 / count + turn - 90)

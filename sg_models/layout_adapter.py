@@ -1,0 +1,55 @@
+"""What variants (iii) and (iv) have besides their ControlNet: graph encoder and layout predictor in one module.
+
+Its state dict is the adapter file's tensors under `graph_encoder.` and `layout.`, name for name.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+from torch_geometric.data import Batch
+
+from .graph_encoder import GraphEncoder
+from .gsa_adapter import graph_data
+from .layout import Layout, LayoutPredictor
+from .phrase_features import Features
+from .scene_graph import SceneGraph
+
+LAYOUT_KIND, CONTROLNET_KIND = "layout", "layout-controlnet"
+
+
+class LayoutAdapter(nn.Module):
+    """Graphs → layouts.
+
+    `config`: `phrase_dim`, `graph_dim`, `graph_hidden`, `graph_layers`, `layout_width` and `channels`, those of the map
+    that the ControlNet is given.
+    """
+
+    def __init__(
+        self,
+        config: Mapping[str, Any],
+        *,
+        operations: Any = nn,
+        dtype: torch.dtype | None = None,
+        device: torch.device | str | None = None,
+    ) -> None:
+        super().__init__()
+        host: dict[str, Any] = {"operations": operations, "dtype": dtype, "device": device}
+        self.config = dict(config)
+        self.graph_encoder = GraphEncoder(
+            config["phrase_dim"], config["graph_dim"], config["graph_hidden"], config["graph_layers"], **host
+        )
+        self.layout = LayoutPredictor(
+            config["graph_dim"], config["phrase_dim"], config["layout_width"], config["channels"], **host
+        )
+
+    def forward(self, data: Any, size: tuple[int, int]) -> Layout:
+        """A PyG batch of `graph_data` → its layout, with maps of `size` (h, w)."""
+        objects, _ = self.graph_encoder(data.x, data.edge_attr, data.edge_index)
+        return self.layout(objects, data, size)
+
+    def layouts(self, graphs: Sequence[SceneGraph], features: Sequence[Features], size: tuple[int, int]) -> Layout:
+        """The layout of some graphs with the features of each; boxes that a graph gives are kept."""
+        batch: Any = Batch.from_data_list([graph_data(g, f) for g, f in zip(graphs, features, strict=True)])
+        return self(batch.to(self.layout.background.device), size)

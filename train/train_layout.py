@@ -1,0 +1,159 @@
+"""Pretrains the layout of variants (iii) and (iv): from a scene graph to boxes, masks and a coarse semantic layout.
+
+    python train/train_layout.py                  # CLIP phrases, for (iv)
+    python train/train_layout.py --phrases bert   # for (iii)
+
+Nothing of the base takes part but its text model. The maps are made with the true boxes, as in sg2im; what is predicted
+is used when there are none. `train_controlnet.py` goes on from the file that this writes.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from accelerate import PartialState
+from torch import Tensor, nn
+from torch_geometric.data import Batch, Data
+from torchvision.ops import box_iou
+from tqdm import tqdm
+
+from sg_models import sg_mini
+from sg_models.adapter import Adapter, write_adapter
+from sg_models.layout import MASK_SIDE, Layout
+from sg_models.layout_adapter import LAYOUT_KIND, LayoutAdapter
+from sg_models.phrase_features import Features, RememberedPhrases
+from sg_models.scene_graph import SceneGraph
+from train.base_model import load_base
+from train.command_line import run
+from train.graph_samples import GraphSamples
+from train.graph_variation import without_boxes
+from train.layout_losses import box_loss, cell_classes, cell_loss, overlap_loss, relation_loss
+from train.loop import LoopConfig, train
+from train.phrase_encoders import phrase_encoder
+from train.shapes import stencil
+from train.spatial_relations import RELATIONS, spatial_relation
+
+RELATION_WEIGHT, OVERLAP_WEIGHT = 20.0, 20.0  # hinges are squared parts of the picture, small beside L1
+SHOWN = 256  # validation graphs
+
+
+@dataclass
+class Config(LoopConfig):
+    base: str = sg_mini.NAME
+    """the base whose text model encodes CLIP phrases"""
+    phrases: Literal["clip", "bert"] = "clip"
+    bert: str | None = None
+    """a folder or hub id of another BERT than the packaged one"""
+    steps: int = 6000
+    batch_size: int = 64
+    learning_rate: float = 1e-3
+    mixed_precision: str = "no"
+    run_dir: Path | None = None
+    """checkpoints and logs, runs/layout-<phrases> if left out"""
+    pictures: int = 24000
+    """training scenes"""
+    graph_dim: int = 128
+    graph_hidden: int = 256
+    graph_layers: int = 4
+    layout_width: int = 64
+    channels: int = 16
+    """of the map that the ControlNet is given"""
+    preview_every: int = 1000
+    out: Path | None = None
+    """the pretrained layout, runs/layout-<phrases>/layout.safetensors if left out"""
+
+
+class LayoutSamples(GraphSamples):
+    """Graphs with true masks [O, M, M] as `mask` and the relations' positions in `RELATIONS` as `relation` [R]."""
+
+    def data(self, graph: SceneGraph, features: Features, whole: SceneGraph) -> Data:
+        data = super().data(graph, features, whole)
+        data.mask = torch.stack([torch.from_numpy(stencil(o.name, (MASK_SIDE, MASK_SIDE))) for o in whole.objects])
+        data.relation = torch.tensor([RELATIONS.index(r.predicate) for r in graph.relations], dtype=torch.long)
+        return data
+
+
+class LayoutLosses(nn.Module):
+    """All that a layout is trained on; the maps are made with the true boxes."""
+
+    def __init__(self, adapter: LayoutAdapter, size: tuple[int, int]) -> None:
+        super().__init__()
+        self.adapter, self.size = adapter, size
+
+    def forward(self, graphs: Batch) -> tuple[dict[str, Tensor], Layout]:
+        """A batch of `LayoutSamples` → the losses by name, and the layout with the true boxes."""
+        predictor = self.adapter.layout
+        objects, _ = self.adapter.graph_encoder(graphs.x, graphs.edge_attr, graphs.edge_index)
+        boxes, true = predictor.predict_boxes(objects), graphs.layout
+        layout = predictor(objects, with_boxes(graphs), self.size)
+        cells = cell_classes(graphs.mask.float(), true, graphs.batch, self.size)
+        losses = {
+            "boxes": box_loss(boxes, true),
+            "masks": F.binary_cross_entropy(layout.masks.clamp(1e-4, 1 - 1e-4), graphs.mask.float()),
+            "cells": cell_loss(predictor, layout.semantics, graphs.x, graphs.batch, cells),
+            "relations": RELATION_WEIGHT * relation_loss(boxes, graphs.edge_index, graphs.relation),
+            "overlap": OVERLAP_WEIGHT * overlap_loss(boxes, graphs.edge_index, graphs.relation, graphs.batch),
+        }
+        return losses, layout
+
+
+def with_boxes(graphs: Batch) -> Batch:
+    """The same graphs, told with all their boxes."""
+    told = graphs.clone()
+    told.box, told.has_box = graphs.layout, torch.ones_like(graphs.has_box)
+    return told
+
+
+def layout_figures(model: LayoutAdapter, graphs: Batch) -> dict[str, float]:
+    """Of boxes predicted for graphs without any: mean IoU with the true ones, and how many layouts obey their graph."""
+    objects, _ = model.graph_encoder(graphs.x, graphs.edge_attr, graphs.edge_index)
+    boxes = model.layout.predict_boxes(objects)
+    overlap = box_iou(boxes, graphs.layout).diagonal().mean().item()
+    obeyed = torch.ones(graphs.num_graphs, dtype=torch.bool)
+    for (s, o), relation in zip(graphs.edge_index.T.tolist(), graphs.relation.tolist(), strict=True):
+        if spatial_relation(tuple(boxes[s].tolist()), tuple(boxes[o].tolist())) != RELATIONS[relation]:
+            obeyed[graphs.batch[s]] = False
+    return {"box IoU": overlap, "layouts that obey their graph": obeyed.float().mean().item()}
+
+
+def main(config: Config) -> None:
+    base = load_base(config.base).to(PartialState().device).frozen()
+    config.run_dir = config.run_dir or Path("runs") / f"layout-{config.phrases}"
+    out = config.out or config.run_dir / "layout.safetensors"
+    encoder = phrase_encoder(config.phrases, base, config.bert)
+    encode = RememberedPhrases(encoder)
+    total = config.steps * config.accumulate * PartialState().num_processes * config.batch_size
+    nothing = torch.zeros(config.pictures, 0)  # no pictures take part
+    samples = LayoutSamples(nothing, "train", encode, total)
+    validation = LayoutSamples(nothing[:SHOWN], "val", encode, total)
+    told = validation.batch([without_boxes(graph) for graph in validation.graphs], validation.graphs).to(base.device)
+    sizes = ("graph_dim", "graph_hidden", "graph_layers", "layout_width", "channels")
+    adapter_config = {k: getattr(config, k) for k in sizes} | {"phrase_dim": encoder.dim}
+    torch.manual_seed(config.seed)
+    size = (base.unet.config["sample_size"],) * 2
+
+    def loss(
+        model: nn.Module, batch: tuple[Tensor, Batch, Tensor], generator: torch.Generator
+    ) -> tuple[Tensor, dict[str, float]]:
+        losses, _ = model(batch[1].to(base.device))
+        return torch.stack(list(losses.values())).sum(), {name: value.item() for name, value in losses.items()}
+
+    def report(model: nn.Module) -> dict[str, float]:
+        figures = layout_figures(model.adapter, told)
+        tqdm.write(", ".join(f"{name} {value:.3f}" for name, value in figures.items()))
+        return figures
+
+    model = train(config, LayoutLosses(LayoutAdapter(adapter_config), size), loss, samples, report=report)
+    state = {name: tensor.half() for name, tensor in model.adapter.state_dict().items()}
+    write_adapter(
+        out,
+        Adapter(
+            LAYOUT_KIND, base.name, base.prediction_type, encoder.name, adapter_config, "shapes", config.steps, state
+        ),
+    )
+
+
+if __name__ == "__main__":
+    run(main, Config)
