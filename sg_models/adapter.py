@@ -6,15 +6,17 @@ first, because a wrong pairing runs without an error and draws nonsense.
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from .safetensors_file import WeightsFileError, read_weights, write_weights
+
+Module = TypeVar("Module", bound=nn.Module)
 
 FORMAT = "1"
 PREFIX = "scene_graph."
@@ -56,6 +58,28 @@ class Adapter:
         """Raises `AdapterError` unless the file holds this kind of adapter."""
         if kind != self.kind:
             raise AdapterError(f"{self.name} is an adapter of kind {self.kind}; one of kind {kind} is needed here")
+
+
+def build_module(file: Adapter, make: Callable[[], Module], tensors: Mapping[str, Tensor]) -> Module:
+    """The module that `make` makes from a file's configuration, once it is sure that these `tensors` of it fit.
+
+    Raises `AdapterError` where they do not, or where the configuration makes no module.
+    """
+    try:
+        module = make()
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:  # sizes missing or no sizes at all
+        raise AdapterError(
+            f"{file.name} has a damaged scene_graph.config ({error!r}); write it again with the training script"
+        ) from error
+    here = {name: tensor.shape for name, tensor in module.state_dict().items()}
+    there = {name: tensor.shape for name, tensor in tensors.items()}
+    wrong = sorted(name for name in here.keys() | there.keys() if here.get(name) != there.get(name))
+    if wrong:
+        raise AdapterError(
+            f"{file.name} does not hold what its header describes: {wrong[0]} and {len(wrong) - 1} more tensors "
+            "are missing, unknown or of another size"
+        )
+    return module
 
 
 def write_adapter(path: Path, adapter: Adapter) -> None:

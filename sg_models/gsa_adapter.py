@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.data import Batch, Data
 
-from .adapter import Adapter, AdapterError
+from .adapter import Adapter, build_module
 from .gated_attention import Attention, GatedSelfAttentionBlocks, scaled_dot_product_attention
 from .graph_encoder import GraphEncoder
 from .graph_formats import to_pyg
@@ -40,21 +40,7 @@ def build_adapter(file: Adapter, **host: Any) -> "GSAAdapter":
     Raises `AdapterError` where the file's configuration or tensors do not make such a module.
     """
     file.check_kind(KIND)
-    try:
-        module = GSAAdapter(file.config, **host)
-    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:  # sizes missing or no sizes at all
-        raise AdapterError(
-            f"{file.name} has a damaged scene_graph.config ({error!r}); write it again with the training script"
-        ) from error
-    here = {name: tensor.shape for name, tensor in module.state_dict().items()}
-    there = {name: tensor.shape for name, tensor in file.state_dict.items()}
-    wrong = sorted(name for name in here.keys() | there.keys() if here.get(name) != there.get(name))
-    if wrong:
-        raise AdapterError(
-            f"{file.name} does not hold what its header describes: {wrong[0]} and {len(wrong) - 1} more tensors "
-            "are missing, unknown or of another size"
-        )
-    return module
+    return build_module(file, lambda: GSAAdapter(file.config, **host), file.state_dict)
 
 
 class GSAAdapter(nn.Module):

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch_geometric.data import Batch
 
+from .adapter import Adapter, build_module
 from .graph_encoder import GraphEncoder
 from .gsa_adapter import graph_data
 from .layout import Layout, LayoutPredictor
@@ -17,6 +18,19 @@ from .phrase_features import Features
 from .scene_graph import SceneGraph
 
 LAYOUT_KIND, CONTROLNET_KIND = "layout", "layout-controlnet"
+CONTROLNET = "controlnet."  # the prefix of the ControlNet's tensors, under LDM's names
+
+
+def build_layout_adapter(file: Adapter, **host: Any) -> "LayoutAdapter":
+    """The layout half of an adapter file of kind `layout-controlnet`, with its weights; `host` as for `LayoutAdapter`.
+
+    Raises `AdapterError` where the file's configuration or tensors do not make such a module.
+    """
+    file.check_kind(CONTROLNET_KIND)
+    tensors = {name: tensor for name, tensor in file.state_dict.items() if not name.startswith(CONTROLNET)}
+    module = build_module(file, lambda: LayoutAdapter(file.config, **host), tensors)
+    module.load_state_dict(tensors)
+    return module
 
 
 class LayoutAdapter(nn.Module):

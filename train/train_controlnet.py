@@ -3,8 +3,8 @@
     python train/train_layout.py && python train/train_controlnet.py                                # (iv), CLIP phrases
     python train/train_layout.py --phrases bert && python train/train_controlnet.py --phrases bert  # (iii)
 
-The base is frozen and the prompt is "an image". The graph encoder and the layout, pretrained by `train_layout.py`, learn
-along, and stay a layout: what it was pretrained on is kept as a second loss. Maps are made with the true boxes.
+The base is frozen and the prompt is "an image". The graph encoder and the layout, pretrained by `train_layout.py`,
+learn along, and stay a layout: what it was pretrained on is kept as a second loss. Maps are made with the true boxes.
 """
 
 from dataclasses import dataclass

@@ -38,10 +38,12 @@ class Config(LoopConfig):
     pictures: int = 8000
     """training pictures, rendered before the start"""
     out: Path = Path("runs/text_encoder/text_encoder.safetensors")
+    picture_tower: Path = Path("runs/text_encoder/picture_tower.safetensors")
+    """no part of the base; Structure-CLIP is trained and measured with it"""
 
 
 class PictureTower(nn.Module):
-    """A small convolutional net from pictures of 64 pixels to embeddings; thrown away after training."""
+    """A small convolutional net from pictures of 64 pixels to embeddings; no part of the base."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()
@@ -124,6 +126,7 @@ def main(config: Config) -> None:
     model = TextAndPicture()
     train(config, model, loss, pairs, report=report)
     write_weights(config.out, model.text.state_dict(), {})
+    write_weights(config.picture_tower, model.picture.state_dict(), {})
 
 
 if __name__ == "__main__":

@@ -2,12 +2,16 @@
 
 from pathlib import Path
 
+from diffusers import ControlNetModel
+
 from sg_models.adapter import Adapter, AdapterError, read_adapter
 from sg_models.gsa_adapter import GSAAdapter, build_adapter
+from sg_models.layout_adapter import CONTROLNET, CONTROLNET_KIND, LayoutAdapter, build_layout_adapter
 from sg_models.phrase_features import RememberedPhrases
 from train.base_model import ADAPTERS, BaseModel
-from train.conditioning import CaptionConditioner, Conditioner, GroundedConditioner
+from train.conditioning import CaptionConditioner, Conditioner, GroundedConditioner, LayoutConditioner
 from train.grounded_unet import attach, block_sizes
+from train.ldm_names import controlnet_ldm_names
 from train.phrase_encoders import phrase_encoder
 
 NO_ADAPTER = "none"  # variant (i): the graph as a caption
@@ -23,13 +27,20 @@ def load_variant(base: BaseModel, name: str, bert: str | None = None) -> Conditi
         return CaptionConditioner(base)
     file = read_adapter(_path(base, name))
     file.check_base(base.name, base.prediction_type)
-    adapter, encoder = _install(base, file), phrase_encoder(file.phrase_encoder, base, bert)
+    encoder = phrase_encoder(file.phrase_encoder, base, bert)
+    encode = RememberedPhrases(encoder)
+    if file.kind == CONTROLNET_KIND:
+        adapter, controlnet = _install_controlnet(base, file)
+        variant: Conditioner = LayoutConditioner(base, adapter, controlnet, encode)
+    else:
+        adapter = _install(base, file)
+        variant = GroundedConditioner(base, adapter, encode)
     if encoder.dim != adapter.config["phrase_dim"]:
         raise AdapterError(
             f"{file.name} was trained on phrases of {adapter.config['phrase_dim']} numbers, this {encoder.name} gives "
             f"{encoder.dim}; name the one it was trained with"
         )
-    return GroundedConditioner(base, adapter, RememberedPhrases(encoder))
+    return variant
 
 
 def _path(base: BaseModel, name: str) -> Path:
@@ -53,3 +64,22 @@ def _install(base: BaseModel, adapter: Adapter) -> GSAAdapter:
     module.to(base.device).requires_grad_(False).eval()
     attach(base.unet, module)
     return module
+
+
+def _install_controlnet(base: BaseModel, file: Adapter) -> tuple[LayoutAdapter, ControlNetModel]:
+    adapter = build_layout_adapter(file)
+    controlnet = ControlNetModel.from_unet(
+        base.unet, conditioning_channels=adapter.config["channels"], load_weights_from_unet=False
+    )
+    tensors = {k.removeprefix(CONTROLNET): v.float() for k, v in file.state_dict.items() if k.startswith(CONTROLNET)}
+    names = controlnet_ldm_names(controlnet)
+    wrong = sorted(set(names.values()) ^ set(tensors))
+    if not wrong:
+        shapes = {names[k]: v.shape for k, v in controlnet.state_dict().items()}
+        wrong = sorted(name for name, tensor in tensors.items() if tensor.shape != shapes[name])
+    if wrong:
+        raise AdapterError(f"{file.name} holds no ControlNet for {base.name}'s UNet: {wrong[0]} does not fit")
+    controlnet.load_state_dict({k: tensors[ldm] for k, ldm in names.items()})
+    for part in (adapter, controlnet):
+        part.to(base.device).requires_grad_(False).eval()
+    return adapter, controlnet
