@@ -3,6 +3,7 @@
 import dataclasses
 import os
 
+import comfy.controlnet
 import comfy.model_management
 import comfy.model_patcher
 import comfy.ops
@@ -57,20 +58,27 @@ def load_adapter(path: str) -> LoadedAdapter:
     """
     # importing the graph encoder takes torch-geometric with it: over a second that ComfyUI's start must not pay
     from ..sg_models.gsa_adapter import build_adapter
+    from ..sg_models.layout_adapter import CONTROLNET, CONTROLNET_KIND, build_layout_adapter
 
     file = read_adapter(path)
     offload_device = comfy.model_management.unet_offload_device()
-    module = build_adapter(
-        file,
-        operations=comfy.ops.manual_cast,
-        attention=host_attention,
-        dtype=comfy.utils.weight_dtype(file.state_dict),
-        device=offload_device,
-    ).eval()
+    host = {
+        "operations": comfy.ops.manual_cast,
+        "dtype": comfy.utils.weight_dtype(file.state_dict),
+        "device": offload_device,
+    }
+    tensors, controlnet = file.state_dict, None
+    if file.kind == CONTROLNET_KIND:
+        module = build_layout_adapter(file, **host).eval()
+        tensors = module.state_dict()
+        half = {k.removeprefix(CONTROLNET): v for k, v in file.state_dict.items() if k.startswith(CONTROLNET)}
+        controlnet = comfy.controlnet.load_controlnet_state_dict(half)
+    else:
+        module = build_adapter(file, attention=host_attention, **host).eval()
     patcher = comfy.model_patcher.CoreModelPatcher(
         module, load_device=comfy.model_management.get_torch_device(), offload_device=offload_device
     )
-    module.load_state_dict(file.state_dict, assign=patcher.is_dynamic())
+    module.load_state_dict(tensors, assign=patcher.is_dynamic())
     header = dataclasses.replace(file, state_dict={})
     identity = (os.path.realpath(path), os.stat(path).st_mtime_ns)
-    return LoadedAdapter(file=header, patcher=patcher, identity=identity)
+    return LoadedAdapter(file=header, patcher=patcher, identity=identity, controlnet=controlnet)

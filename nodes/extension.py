@@ -6,6 +6,7 @@ from .adapter_nodes import SGAdapterLoader
 from .bert_nodes import SGBertLoader
 from .gated_attention_nodes import GatedSelfAttentionPatch
 from .graph_encoder_nodes import GraphEncoder
+from .layout_nodes import LayoutPredictor, SGControlNetApply
 from .model_folders import register_model_folders
 from .scene_graph_nodes import SceneGraphInput, SGCaption
 from .sg_mini_base import register_sg_mini
@@ -17,4 +18,13 @@ class SceneGraphExtension(ComfyExtension):
         register_sg_mini()
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
-        return [SceneGraphInput, SGCaption, SGAdapterLoader, SGBertLoader, GraphEncoder, GatedSelfAttentionPatch]
+        return [
+            SceneGraphInput,
+            SGCaption,
+            SGAdapterLoader,
+            SGBertLoader,
+            GraphEncoder,
+            GatedSelfAttentionPatch,
+            LayoutPredictor,
+            SGControlNetApply,
+        ]

@@ -15,6 +15,7 @@ from .socket_types import (
     GraphEmbeds,
     LoadedAdapter,
     LoadedBert,
+    ObjectEmbeds,
     SceneGraphSocket,
 )
 
@@ -74,7 +75,15 @@ class GraphEncoder(io.ComfyNode):
     def execute(
         cls, scene_graph: SceneGraph, adapter: LoadedAdapter, clip=None, bert: LoadedBert | None = None
     ) -> io.NodeOutput:
+        # importing these takes torch-geometric with it: over a second that ComfyUI's start must not pay
+        from ..sg_models.layout_adapter import CONTROLNET_KIND, graph_batch
+
         features = phrase_features([scene_graph], lambda phrases: encoded(phrases, adapter, clip, bert))
+        if adapter.file.kind == CONTROLNET_KIND:
+            comfy.model_management.load_models_gpu([adapter.patcher])
+            data = graph_batch([scene_graph], features).to(adapter.patcher.load_device)
+            objects, _ = adapter.patcher.model.graph_encoder(data.x, data.edge_attr, data.edge_index)
+            return io.NodeOutput(ObjectEmbeds(scene_graph, data, objects, made_by=adapter.identity))
         comfy.model_management.load_models_gpu([adapter.patcher])
         tokens = adapter.patcher.model.tokens([scene_graph], features)  # [1, T, D + 1]
         null_tokens = adapter.patcher.model.null_tokens(len(tokens)).to(tokens)  # [1, T, D + 1]

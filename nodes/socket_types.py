@@ -3,11 +3,13 @@
 from dataclasses import dataclass
 from typing import Any
 
+from comfy.controlnet import ControlNet
 from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
 from torch import Tensor
 
 from ..sg_models.adapter import Adapter
+from ..sg_models.scene_graph import SceneGraph
 
 CATEGORY = "scene graph"
 
@@ -15,6 +17,7 @@ SceneGraphSocket = io.Custom("SCENE_GRAPH")
 AdapterSocket = io.Custom("SG_ADAPTER")
 EmbedsSocket = io.Custom("SG_EMBEDS")
 BertSocket = io.Custom("SG_BERT")
+LayoutSocket = io.Custom("SG_LAYOUT")
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,7 @@ class LoadedAdapter:
     file: Adapter
     patcher: ModelPatcher
     identity: tuple[str, int]
+    controlnet: ControlNet | None = None  # of variants (iii) and (iv)
 
 
 @dataclass(frozen=True)
@@ -46,4 +50,22 @@ class GraphEmbeds:
 
     tokens: Tensor  # [B, T, D + 1]
     null_tokens: Tensor  # [B, T, D + 1]
+    made_by: tuple[str, int]
+
+
+@dataclass(frozen=True)
+class ObjectEmbeds:
+    """A scene graph's objects as a layout adapter's graph encoder sees them."""
+
+    graph: SceneGraph
+    data: Any  # its PyG batch
+    objects: Tensor  # [O, D]
+    made_by: tuple[str, int]
+
+
+@dataclass(frozen=True)
+class LoadedLayout:
+    """A scene graph's layout as the ControlNet of one adapter is given it."""
+
+    control: Tensor  # [1, K, h, w]
     made_by: tuple[str, int]

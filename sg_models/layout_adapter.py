@@ -65,5 +65,9 @@ class LayoutAdapter(nn.Module):
 
     def layouts(self, graphs: Sequence[SceneGraph], features: Sequence[Features], size: tuple[int, int]) -> Layout:
         """The layout of some graphs with the features of each; boxes that a graph gives are kept."""
-        batch: Any = Batch.from_data_list([graph_data(g, f) for g, f in zip(graphs, features, strict=True)])
-        return self(batch.to(self.layout.background.device), size)
+        return self(graph_batch(graphs, features).to(self.layout.background.device), size)
+
+
+def graph_batch(graphs: Sequence[SceneGraph], features: Sequence[Features]) -> Any:
+    """Some graphs with the features of each as one PyG batch."""
+    return Batch.from_data_list([graph_data(g, f) for g, f in zip(graphs, features, strict=True)])

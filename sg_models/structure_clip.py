@@ -54,9 +54,10 @@ def knowledge_features(
 
 
 def _of_graph(graph: SceneGraph, rows: list[Triple], features: Tensor) -> Features:
-    own = [
-        [t for t, row in enumerate(rows) if row.object is None and row.subject == i] for i in range(len(graph.objects))
-    ]
-    x = torch.stack([features[places].mean(dim=0) for places in own])
+    attributes: list[list[int]] = [[] for _ in graph.objects]
+    for place, row in enumerate(rows):
+        if row.object is None:
+            attributes[row.subject].append(place)
+    x = torch.stack([features[places].mean(dim=0) for places in attributes])
     relations = [t for t, row in enumerate(rows) if row.object is not None]
     return x, features[relations]
