@@ -45,12 +45,12 @@ LAYOUT_WEIGHT = 1.0
 class Config(LoopConfig):
     base: str = sg_mini.NAME
     """sg-mini, or a diffusers folder or hub id of Stable Diffusion 2.x"""
-    steps: int = 5000
+    steps: int = 7600
     batch_size: int = 32
     learning_rate: float = 1e-3
     warmup: int = 100
     run_dir: Path = Path("runs/vi")
-    pictures: int = 24000
+    pictures: int = 20000
     """training pictures, encoded before the start"""
     latents_dir: Path = Path("runs/shapes")
     timestep_power: float = 0.8
