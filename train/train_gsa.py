@@ -39,6 +39,9 @@ NULL_RATE = 0.10
 GATE_SPEED = 10  # gates learn this much faster than the rest
 OPEN_GATE = 0.5  # α at the start of training
 LAYOUT_WEIGHT = 1.0
+OBJECT_WEIGHT = 2.0  # of a large object's place in the loss, beside 1 for the background
+LARGE = 33.0  # cells of the latents that a large object's box covers
+PLACED, UNPLACED = 600, 800  # timesteps: up to the first one sees where objects are, from the second one does not
 
 
 @dataclass
@@ -89,6 +92,29 @@ class GroundedDenoiser(nn.Module):
         tokens = torch.where(is_null[:, None, None], self.adapter.null_tokens(len(noisy)).to(tokens), tokens)
         predicted = self._unet[0](noisy, timesteps, context, cross_attention_kwargs=grounding(tokens, noisy)).sample
         return predicted, self.layout(objects).sigmoid()
+
+
+def object_places(boxes: Tensor, graph_of: Tensor, timesteps: Tensor, size: tuple[int, int]) -> Tensor:
+    """Weights [B, h, w] of mean 1 that give each object the same say in the loss, however few cells it covers.
+
+    boxes [O, 4], graph_of [O] in [0, B), timesteps [B]. Only where the noise lets see where the objects are: elsewhere
+    such weights would not only hurry learning but teach that things are everywhere.
+    """
+    x0, y0, x1, y1 = boxes.unbind(-1)
+    height, width = size
+    rows, columns = _covered(y0, y1, height), _covered(x0, x1, width)  # [O, h], [O, w]
+    area = (x1 - x0) * (y1 - y0) * height * width
+    say = (LARGE / area)[:, None, None] * rows[:, :, None] * columns[:, None]  # [O, h, w]
+    emphasis = boxes.new_zeros(len(timesteps), height, width).index_add(0, graph_of, say)
+    certain = ((UNPLACED - timesteps) / (UNPLACED - PLACED)).clamp(0, 1)
+    places = 1 + OBJECT_WEIGHT * certain[:, None, None] * emphasis
+    return places / places.mean()
+
+
+def _covered(start: Tensor, end: Tensor, count: int) -> Tensor:
+    """How much of each of `count` equal parts of [0, 1] lies between start [O] and end [O]: [O, count]."""
+    edges = torch.arange(count + 1, device=start.device) / count
+    return count * (torch.minimum(end[:, None], edges[1:]) - torch.maximum(start[:, None], edges[:-1])).clamp(min=0)
 
 
 def open_gates(adapter: GSAAdapter) -> None:
@@ -168,8 +194,11 @@ def main(config: Config) -> None:
         x, graphs, is_null = (part.to(base.device) for part in batch)
         noisy, timesteps, target = base.noised(x, generator, config.timestep_power)
         predicted, boxes = model(noisy, timesteps, prompt.expand(len(x), -1, -1), graphs, is_null)
-        denoising, layout = diffusion_loss(base, predicted, target, timesteps), F.l1_loss(boxes, graphs.layout)
-        return denoising + LAYOUT_WEIGHT * layout, {"denoising": denoising.item(), "layout": layout.item()}
+        places = object_places(graphs.layout, graphs.batch, timesteps, (x.shape[2], x.shape[3]))
+        denoising, layout = diffusion_loss(base, predicted, target, timesteps, places), F.l1_loss(boxes, graphs.layout)
+        with torch.no_grad():
+            plain = diffusion_loss(base, predicted, target, timesteps)
+        return denoising + LAYOUT_WEIGHT * layout, {"denoising": plain.item(), "layout": layout.item()}
 
     whole = validation.graphs
     shown = [without_boxes(graph) for graph in whole[:8]]

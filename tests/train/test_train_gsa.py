@@ -10,11 +10,11 @@ from accelerate.state import AcceleratorState
 
 from sg_models.adapter import read_adapter
 from train import train_gsa
-from train.base_model import load_sg_mini
+from train.base_model import diffusion_loss, load_sg_mini
 from train.graph_variation import ALL_BOXES_RATE, all_boxes_rate, told, without_boxes
 from train.sampling import draw_graphs, starting_noise
 from train.shapes import scene, seeds
-from train.train_gsa import OPEN_GATE, Config, GroundedDenoiser, Samples, main, open_gates
+from train.train_gsa import OPEN_GATE, Config, GroundedDenoiser, Samples, main, object_places, open_gates
 from train.trained_adapter import load_adapter
 
 
@@ -96,6 +96,30 @@ def test_training_starts_from_the_base_bit_for_bit_with_open_gates_that_learn(ba
         layer = adapter.gated_attention.block(address)
         for out in (layer.attn.to_out[0], layer.ff.net[2]):
             assert out.weight.grad.abs().max() > 0, f"a dead gradient in {address}"
+
+
+def test_every_object_has_the_same_say_where_the_noise_lets_it_be_seen():
+    boxes = torch.tensor([[0.25, 0.25, 0.375, 0.375], [0.5, 0.5, 1.0, 1.0], [0.1, 0.2, 0.33, 0.47]])
+    places = object_places(boxes, torch.tensor([0, 0, 1]), torch.tensor([100, 900]), (16, 16))
+    assert places.mean().item() == pytest.approx(1.0)
+    background = places[0, 0, 0]
+    small, large = places[0, 4:6, 4:6] - background, places[0, 8:, 8:] - background
+    assert small.sum().item() == pytest.approx(large.sum().item(), rel=1e-4)
+    assert large.min() > 0 and (places[0] == background).sum() == 16 * 16 - 4 - 64
+    assert (places[1] == background).all(), "weights where the noise hides everything"
+
+
+def test_a_place_that_counts_double_counts_double(base):
+    predicted, target = torch.randn(2, 4, 8, 8), torch.randn(2, 4, 8, 8)
+    timesteps, places = torch.tensor([10, 500]), torch.rand(2, 8, 8)
+    plain = diffusion_loss(base, predicted, target, timesteps)
+    torch.testing.assert_close(diffusion_loss(base, predicted, target, timesteps, torch.full((2, 8, 8), 2.0)), 2 * plain)
+    moved = predicted.clone()
+    moved[0, :, 0, 0] += 1
+    places[0, 0, 0] = 0
+    assert diffusion_loss(base, moved, target, timesteps, places) == diffusion_loss(
+        base, predicted, target, timesteps, places
+    )
 
 
 def test_boxes_are_given_often_at_first_and_later_as_people_give_them():
