@@ -41,14 +41,14 @@ OPEN_GATE = 0.5  # α at the start of training
 LAYOUT_WEIGHT = 1.0
 OBJECT_WEIGHT = 2.0  # of a large object's place in the loss, beside 1 for the background
 LARGE = 33.0  # cells of the latents that a large object's box covers
-PLACED, UNPLACED = 600, 800  # timesteps: up to the first one sees where objects are, from the second one does not
+PLACED, UNPLACED = 300, 450  # timesteps: up to the first one sees where objects are, from the second one hardly
 
 
 @dataclass
 class Config(LoopConfig):
     base: str = sg_mini.NAME
     """sg-mini, or a diffusers folder or hub id of Stable Diffusion 2.x"""
-    steps: int = 7600
+    steps: int = 7000
     batch_size: int = 32
     learning_rate: float = 1e-3
     warmup: int = 100

@@ -113,7 +113,9 @@ def test_a_place_that_counts_double_counts_double(base):
     predicted, target = torch.randn(2, 4, 8, 8), torch.randn(2, 4, 8, 8)
     timesteps, places = torch.tensor([10, 500]), torch.rand(2, 8, 8)
     plain = diffusion_loss(base, predicted, target, timesteps)
-    torch.testing.assert_close(diffusion_loss(base, predicted, target, timesteps, torch.full((2, 8, 8), 2.0)), 2 * plain)
+    torch.testing.assert_close(
+        diffusion_loss(base, predicted, target, timesteps, torch.full((2, 8, 8), 2.0)), 2 * plain
+    )
     moved = predicted.clone()
     moved[0, :, 0, 0] += 1
     places[0, 0, 0] = 0
