@@ -40,7 +40,7 @@ GATE_SPEED = 10  # gates learn this much faster than the rest
 OPEN_GATE = 0.5  # α at the start of training
 LAYOUT_WEIGHT = 1.0
 OBJECT_WEIGHT = 2.0  # of a large object's place in the loss, beside 1 for the background
-LARGE = 33.0  # cells of the latents that a large object's box covers
+LARGE = 0.129  # the part of the picture that a large object's box covers
 PLACED, UNPLACED = 300, 450  # timesteps: up to the first one sees where objects are, from the second one hardly
 
 
@@ -103,8 +103,7 @@ def object_places(boxes: Tensor, graph_of: Tensor, timesteps: Tensor, size: tupl
     x0, y0, x1, y1 = boxes.unbind(-1)
     height, width = size
     rows, columns = _covered(y0, y1, height), _covered(x0, x1, width)  # [O, h], [O, w]
-    area = (x1 - x0) * (y1 - y0) * height * width
-    say = (LARGE / area)[:, None, None] * rows[:, :, None] * columns[:, None]  # [O, h, w]
+    say = (LARGE / ((x1 - x0) * (y1 - y0)))[:, None, None] * rows[:, :, None] * columns[:, None]  # [O, h, w]
     emphasis = boxes.new_zeros(len(timesteps), height, width).index_add(0, graph_of, say)
     certain = ((UNPLACED - timesteps) / (UNPLACED - PLACED)).clamp(0, 1)
     places = 1 + OBJECT_WEIGHT * certain[:, None, None] * emphasis
@@ -211,8 +210,8 @@ def main(config: Config) -> None:
             ("shuffled", whole[1:] + whole[:1], False),
             ("no", whole, True),
         ):
-            told = validation.batch([without_boxes(graph) for graph in graphs], graphs)
-            batch = validation.latents, told, torch.full((len(graphs),), null)
+            bare = validation.batch([without_boxes(graph) for graph in graphs], graphs)
+            batch = validation.latents, bare, torch.full((len(graphs),), null)
             figures = loss(model, batch, torch.Generator(base.device).manual_seed(0))[1]
             losses[name], layout[name] = figures["denoising"], figures["layout"]
         gates = model.adapter.gated_attention.gates()
