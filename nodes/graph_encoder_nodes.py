@@ -54,8 +54,8 @@ class GraphEncoder(io.ComfyNode):
         vectors = phrase_vectors(clip, graph_phrases([scene_graph]))
         check_width(vectors, adapter)
         comfy.model_management.load_models_gpu([adapter.patcher])
-        tokens = adapter.patcher.model.tokens([scene_graph], vectors)  # [1, T, D + 1]
-        null_tokens = adapter.patcher.model.null_tokens(len(tokens)).to(tokens)  # [1, T, D + 1]
+        tokens = adapter.patcher.model.tokens([scene_graph], vectors)  # [1, T, D + 5]
+        null_tokens = adapter.patcher.model.null_tokens(len(tokens)).to(tokens)  # [1, T, D + 5]
         keep = comfy.model_management.intermediate_device()
         return io.NodeOutput(GraphEmbeds(tokens.to(keep), null_tokens.to(keep), made_by=adapter.identity))
 

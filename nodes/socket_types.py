@@ -32,6 +32,6 @@ class LoadedAdapter:
 class GraphEmbeds:
     """Grounding tokens of a scene graph, and those that stand for "no graph", made by one adapter."""
 
-    tokens: Tensor  # [B, T, D + 1]
-    null_tokens: Tensor  # [B, T, D + 1]
+    tokens: Tensor  # [B, T, D + 5]
+    null_tokens: Tensor  # [B, T, D + 5]
     made_by: tuple[str, int]

@@ -32,7 +32,7 @@ def sample_latents(
 ) -> Tensor:
     """Latents [B, 4, h, w] from noise of that shape.
 
-    `positive` and `negative` [B, 77, D] are encoded prompts; `tokens` the grounding tokens [B, T, D + 1] of the graphs
+    `positive` and `negative` [B, 77, D] are encoded prompts; `tokens` the grounding tokens [B, T, D + 5] of the graphs
     and of "no graph". Positive and negative share one UNet call per step.
     """
     context = torch.cat([positive, negative])

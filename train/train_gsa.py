@@ -3,18 +3,20 @@
     python train/train_gsa.py
 
 The base is frozen, the prompt is "an image", the graph encoder learns along, and one graph in ten is the null graph.
+The UNet learns with the true boxes, and a box predictor learns beside it to place what has none.
+
 What shows early whether it works is not the loss but the gap: how much worse the noise is predicted with another
-picture's graph than with the right one. The gates |tanh α| start half open, before layers that give nothing yet; one
-that closes says that its block has no use for the graph.
+picture's graph than with the right one; and, of the predicted layouts, how many obey their graph. The gates |tanh α|
+start half open, before layers that give nothing yet; one that closes says that its block has no use for the graph.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from accelerate import PartialState
 from diffusers import UNet2DConditionModel
 from torch import Tensor, nn
@@ -27,21 +29,23 @@ from sg_models.gsa_adapter import KIND, GSAAdapter, graph_data, graph_phrases
 from sg_models.scene_graph import SceneGraph
 from train.base_model import ADAPTERS, BaseModel, diffusion_loss, load_base, train_attention
 from train.command_line import run
-from train.graph_variation import all_boxes_rate, told, without_boxes
+from train.graph_variation import told, without_boxes
 from train.grounded_unet import attach, block_sizes, grounding
-from train.loop import LoopConfig, train
+from train.layout_losses import layout_figures, layout_loss
+from train.loop import LoopConfig, Loss, train
 from train.picture_grid import save_grid
 from train.sampling import GROUNDED_PROMPT, draw_graphs, starting_noise
 from train.shapes import scene, seeds
 from train.shapes_latents import shapes_latents
+from train.spatial_relations import RELATIONS
 
 NULL_RATE = 0.10
 GATE_SPEED = 10  # gates learn this much faster than the rest
 OPEN_GATE = 0.5  # α at the start of training
-LAYOUT_WEIGHT = 1.0
+LAYOUT_WEIGHT = 0.2
+MAX_WEIGHT = 50.0  # of a timestep in the loss: given boxes, a great deal is certain even in the noisiest picture
 OBJECT_WEIGHT = 2.0  # of a large object's place in the loss, beside 1 for the background
 LARGE = 0.129  # the part of the picture that a large object's box covers
-PLACED, UNPLACED = 300, 450  # timesteps: up to the first one sees where objects are, from the second one hardly
 
 
 @dataclass
@@ -61,6 +65,7 @@ class Config(LoopConfig):
     graph_dim: int = 128
     graph_hidden: int = 256
     graph_layers: int = 4
+    box_layers: int = 3
     token_hidden: int = 256
     tokens: int = 24
     """grounding tokens per graph: objects and relations together"""
@@ -70,17 +75,16 @@ class Config(LoopConfig):
 
 
 class GroundedDenoiser(nn.Module):
-    """The frozen UNet with an adapter in it, which is trained, and a head that is needed in training alone.
+    """The frozen UNet with an adapter in it, which is trained.
 
-    The head reads each object's box off its graph feature, as sg2im does (Johnson et al. 2018, section 3): so the graph
-    encoder is told directly what relations mean for where things are, and not only through the UNet.
+    The UNet is given the true boxes, as sg2im's generator is in training (Johnson et al. 2018, section 3); predicting
+    boxes is learned from the boxes themselves.
     """
 
     def __init__(self, unet: UNet2DConditionModel, adapter: GSAAdapter) -> None:
         super().__init__()
         attach(unet, adapter)
         self.adapter = adapter
-        self.layout = nn.Linear(adapter.config["graph_dim"], 4)
         self._unet = (unet,)  # in a tuple, where nn.Module does not look
 
     def forward(
@@ -88,25 +92,22 @@ class GroundedDenoiser(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """noisy [B, 4, H, W], context [B, 77, D], is_null [B] → the UNet's prediction, and boxes [O, 4]."""
         objects, relations = self.adapter.graph_encoder(graphs.x, graphs.edge_attr, graphs.edge_index)
-        tokens = self.adapter.grounding(objects, relations, graphs)
+        tokens = self.adapter.grounding(objects, relations, graphs.layout, graphs)
         tokens = torch.where(is_null[:, None, None], self.adapter.null_tokens(len(noisy)).to(tokens), tokens)
         predicted = self._unet[0](noisy, timesteps, context, cross_attention_kwargs=grounding(tokens, noisy)).sample
-        return predicted, self.layout(objects).sigmoid()
+        return predicted, self.adapter.layout(objects, relations, graphs)
 
 
-def object_places(boxes: Tensor, graph_of: Tensor, timesteps: Tensor, size: tuple[int, int]) -> Tensor:
+def object_places(boxes: Tensor, graph_of: Tensor, count: int, size: tuple[int, int]) -> Tensor:
     """Weights [B, h, w] of mean 1 that give each object the same say in the loss, however few cells it covers.
 
-    boxes [O, 4], graph_of [O] in [0, B), timesteps [B]. Only where the noise lets see where the objects are: elsewhere
-    such weights would not only hurry learning but teach that things are everywhere.
+    boxes [O, 4], graph_of [O] in [0, B), `count` B.
     """
     x0, y0, x1, y1 = boxes.unbind(-1)
     height, width = size
     rows, columns = _covered(y0, y1, height), _covered(x0, x1, width)  # [O, h], [O, w]
     say = (LARGE / ((x1 - x0) * (y1 - y0)))[:, None, None] * rows[:, :, None] * columns[:, None]  # [O, h, w]
-    emphasis = boxes.new_zeros(len(timesteps), height, width).index_add(0, graph_of, say)
-    certain = ((UNPLACED - timesteps) / (UNPLACED - PLACED)).clamp(0, 1)
-    places = 1 + OBJECT_WEIGHT * certain[:, None, None] * emphasis
+    places = 1 + OBJECT_WEIGHT * boxes.new_zeros(count, height, width).index_add(0, graph_of, say)
     return places / places.mean()
 
 
@@ -137,15 +138,13 @@ class Samples:
         self.graphs = [scene(s).graph for s in tqdm(seeds(split, count), desc=f"{split} graphs", mininterval=5)]
         self.base = base
         self.vectors: dict[str, Tensor] = {}
-        self.total = config.steps * config.accumulate * PartialState().num_processes * config.batch_size
 
     def __call__(self, indices: Sequence[int]) -> tuple[Tensor, Batch, Tensor]:
         """Latents [B, 4, 16, 16], the PyG batch of their graphs, and which of them are to be null [B]."""
         rngs = [np.random.default_rng((i, 13)) for i in indices]
         which = [int(rng.integers(len(self.graphs))) for rng in rngs]
         whole = [self.graphs[w] for w in which]
-        rates = [all_boxes_rate(i / self.total) for i in indices]
-        graphs = [told(graph, rng, rate) for graph, rng, rate in zip(whole, rngs, rates, strict=True)]
+        graphs = [told(graph, rng) for graph, rng in zip(whole, rngs, strict=True)]
         is_null = torch.tensor([rng.random() < NULL_RATE for rng in rngs])
         return self.latents[which], self.batch(graphs, whole), is_null
 
@@ -160,6 +159,8 @@ class Samples:
         data = [graph_data(graph, self.vectors) for graph in graphs]
         for one, graph in zip(data, whole, strict=True):
             one.layout = torch.tensor([thing.box for thing in graph.objects])
+        for one, graph in zip(data, graphs, strict=True):
+            one.relation = torch.tensor([RELATIONS.index(r.predicate) for r in graph.relations], dtype=torch.long)
         return Batch.from_data_list(data)
 
 
@@ -170,21 +171,58 @@ def parameter_groups(model: GroundedDenoiser, learning_rate: float) -> list[dict
     return [{"params": rest}, {"params": gates, "lr": GATE_SPEED * learning_rate, "weight_decay": 0.0}]
 
 
-def main(config: Config) -> None:
-    base = load_base(config.base).to(PartialState().device).frozen()
-    samples, validation = Samples(base, config, "train", config.pictures), Samples(base, config, "val", 128)
-    sizes = {k: getattr(config, k) for k in ("graph_dim", "graph_hidden", "graph_layers", "token_hidden", "tokens")}
+def adapter_sizes(config: Config, base: BaseModel) -> dict[str, Any]:
+    """An adapter's `config` (see `GSAAdapter`) for a base."""
+    names = ("graph_dim", "graph_hidden", "graph_layers", "box_layers", "token_hidden", "tokens")
     phrase_dim = base.text_encoder.config.hidden_size
-    adapter_config = sizes | {
+    return {name: getattr(config, name) for name in names} | {
         "phrase_dim": phrase_dim,
         "token_dim": phrase_dim,
         "position_frequencies": config.position_frequencies,
         "blocks": block_sizes(base.unet),
     }
+
+
+def measure(model: GroundedDenoiser, loss: Loss, validation: Samples) -> dict[str, float]:
+    """Loss with the right, another picture's, and no graph, on the same noise; predicted boxes; and the gates."""
+    whole, device = validation.graphs, validation.base.device
+    losses = {}
+    for name, graphs, null in (
+        ("right", whole, False),
+        ("shuffled", whole[1:] + whole[:1], False),
+        ("no", whole, True),
+    ):
+        batch = validation.latents, validation.batch(graphs, graphs), torch.full((len(graphs),), null)
+        losses[name] = loss(model, batch, torch.Generator(device).manual_seed(0))[1]["denoising"]
+    told = validation.batch([without_boxes(graph) for graph in whole], whole).to(device)
+    features = model.adapter.graph_encoder(told.x, told.edge_attr, told.edge_index)
+    gates = model.adapter.gated_attention.gates()
+    figures = {f"val {name} graph": value for name, value in losses.items()}
+    figures |= {"gap": losses["shuffled"] - losses["right"]}
+    figures |= layout_figures(model.adapter.layout(*features, told), told)
+    tqdm.write(", ".join(f"{name} {value:.4f}" for name, value in figures.items()))
+    tqdm.write("|tanh α| " + ", ".join(f"{address} {gate:.3f}" for address, gate in gates.items()))
+    return figures | {"gate": max(gates.values())}
+
+
+def draw_preview(base: BaseModel, adapter: GSAAdapter, graphs: list[SceneGraph], path: Path) -> None:
+    """Three rows from the same noise: the right graphs, none, and each other's."""
+    noise = starting_noise(base, 0, len(graphs), base.unet.config["sample_size"] * 8)
+    rows = [
+        draw_graphs(base, adapter, graphs, noise),
+        draw_graphs(base, adapter, graphs, noise, guidance=0.0),
+        draw_graphs(base, adapter, graphs[1:] + graphs[:1], noise),
+    ]
+    save_grid(torch.cat(rows), f"{path}.png")
+
+
+def main(config: Config) -> None:
+    base = load_base(config.base).to(PartialState().device).frozen()
+    samples, validation = Samples(base, config, "train", config.pictures), Samples(base, config, "val", 128)
+    sizes = adapter_sizes(config, base)
     torch.manual_seed(config.seed)
-    adapter = GSAAdapter(adapter_config, attention=train_attention(base.unet))
+    adapter = GSAAdapter(sizes, attention=train_attention(base.unet))
     open_gates(adapter)
-    model = GroundedDenoiser(base.unet, adapter)
     prompt = base.encode_prompts([GROUNDED_PROMPT])
 
     def loss(
@@ -193,56 +231,28 @@ def main(config: Config) -> None:
         x, graphs, is_null = (part.to(base.device) for part in batch)
         noisy, timesteps, target = base.noised(x, generator, config.timestep_power)
         predicted, boxes = model(noisy, timesteps, prompt.expand(len(x), -1, -1), graphs, is_null)
-        places = object_places(graphs.layout, graphs.batch, timesteps, (x.shape[2], x.shape[3]))
-        denoising, layout = diffusion_loss(base, predicted, target, timesteps, places), F.l1_loss(boxes, graphs.layout)
+        places = object_places(graphs.layout, graphs.batch, len(x), (x.shape[2], x.shape[3]))
+        denoising = diffusion_loss(base, predicted, target, timesteps, places, MAX_WEIGHT)
+        layout = layout_loss(boxes, graphs)
         with torch.no_grad():
             plain = diffusion_loss(base, predicted, target, timesteps)
         return denoising + LAYOUT_WEIGHT * layout, {"denoising": plain.item(), "layout": layout.item()}
 
-    whole = validation.graphs
-    shown = [without_boxes(graph) for graph in whole[:8]]
-
-    def report(model: nn.Module) -> dict[str, float]:
-        """Loss with the right, another picture's, and no graph, on the same noise; and the gates."""
-        losses, layout = {}, {}
-        for name, graphs, null in (
-            ("right", whole, False),
-            ("shuffled", whole[1:] + whole[:1], False),
-            ("no", whole, True),
-        ):
-            bare = validation.batch([without_boxes(graph) for graph in graphs], graphs)
-            batch = validation.latents, bare, torch.full((len(graphs),), null)
-            figures = loss(model, batch, torch.Generator(base.device).manual_seed(0))[1]
-            losses[name], layout[name] = figures["denoising"], figures["layout"]
-        gates = model.adapter.gated_attention.gates()
-        tqdm.write(
-            "loss "
-            + ", ".join(f"{k} graph {v:.4f}" for k, v in losses.items())
-            + f", gap {losses['shuffled'] - losses['right']:.4f}, boxes off by {layout['right']:.3f}; |tanh α| "
-            + ", ".join(f"{address} {gate:.3f}" for address, gate in gates.items())
-        )
-        return {f"val {k} graph": v for k, v in losses.items()} | {
-            "gap": losses["shuffled"] - losses["right"],
-            "boxes off by": layout["right"],
-            "gate": max(gates.values()),
-        }
-
-    def preview(model: nn.Module, path: Path) -> None:
-        """Three rows from the same noise: the right graphs, none, and each other's."""
-        noise = starting_noise(base, 0, len(shown), base.unet.config["sample_size"] * 8)
-        rows = [
-            draw_graphs(base, model.adapter, shown, noise),
-            draw_graphs(base, model.adapter, shown, noise, guidance=0.0),
-            draw_graphs(base, model.adapter, shown[1:] + shown[:1], noise),
-        ]
-        save_grid(torch.cat(rows), f"{path}.png")
-
-    groups = parameter_groups(model, config.learning_rate)
-    model = train(config, model, loss, samples, parameters=groups, preview=preview, report=report)
+    shown = [without_boxes(graph) for graph in validation.graphs[:8]]
+    model = GroundedDenoiser(base.unet, adapter)
+    model = train(
+        config,
+        model,
+        loss,
+        samples,
+        parameters=parameter_groups(model, config.learning_rate),
+        preview=lambda model, path: draw_preview(base, model.adapter, shown, path),
+        report=lambda model: measure(model, loss, validation),
+    )
     state = {name: tensor.half() for name, tensor in model.adapter.state_dict().items()}
     write_adapter(
         config.out,
-        Adapter(KIND, base.name, base.prediction_type, "clip", adapter_config, "shapes", config.steps, state),
+        Adapter(KIND, base.name, base.prediction_type, "clip", sizes, "shapes", config.steps, state),
     )
 
 
