@@ -44,7 +44,7 @@ class GatedAttentionPatch:
         return patched
 
     def attach(self, conditioning: list, tokens: Tensor) -> list:
-        """A copy of the conditioning that carries tokens [B, T, D + 1] for this patch."""
+        """A copy of the conditioning that carries tokens [B, T, D + 5] for this patch."""
         carried = comfy.conds.CONDRegular(tokens)
         return [
             [prompt, {**extras, "model_conds": {**extras.get("model_conds", {}), self.key: carried}}]

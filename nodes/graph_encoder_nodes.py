@@ -81,12 +81,13 @@ class GraphEncoder(io.ComfyNode):
         features = phrase_features([scene_graph], lambda phrases: encoded(phrases, adapter, clip, bert))
         if adapter.file.kind == CONTROLNET_KIND:
             comfy.model_management.load_models_gpu([adapter.patcher])
+            adapter.patcher.model.check_fits(scene_graph)
             data = graph_batch([scene_graph], features).to(adapter.patcher.load_device)
-            objects, _ = adapter.patcher.model.graph_encoder(data.x, data.edge_attr, data.edge_index)
-            return io.NodeOutput(ObjectEmbeds(scene_graph, data, objects, made_by=adapter.identity))
+            objects, relations = adapter.patcher.model.graph_encoder(data.x, data.edge_attr, data.edge_index)
+            return io.NodeOutput(ObjectEmbeds(scene_graph, data, objects, relations, made_by=adapter.identity))
         comfy.model_management.load_models_gpu([adapter.patcher])
-        tokens = adapter.patcher.model.tokens([scene_graph], features)  # [1, T, D + 1]
-        null_tokens = adapter.patcher.model.null_tokens(len(tokens)).to(tokens)  # [1, T, D + 1]
+        tokens = adapter.patcher.model.tokens([scene_graph], features)  # [1, T, D + 5]
+        null_tokens = adapter.patcher.model.null_tokens(len(tokens)).to(tokens)  # [1, T, D + 5]
         keep = comfy.model_management.intermediate_device()
         return io.NodeOutput(GraphEmbeds(tokens.to(keep), null_tokens.to(keep), made_by=adapter.identity))
 

@@ -77,7 +77,9 @@ class LayoutPredictor(io.ComfyNode):
         check_embeds(adapter, embeds)
         comfy.model_management.load_models_gpu([adapter.patcher])
         predictor, graph = adapter.patcher.model.layout, embeds.graph
-        layout = predictor(embeds.objects, embeds.data, (height // DOWNSAMPLING, width // DOWNSAMPLING))
+        layout = predictor(
+            embeds.objects, embeds.relations, embeds.data, (height // DOWNSAMPLING, width // DOWNSAMPLING)
+        )
         fits, background = predictor.object_logits(layout.semantics, embeds.data.x, embeds.data.batch)
         classes = torch.cat([background, fits]).argmax(dim=0)  # [h, w]
         masks = warp(layout.masks, layout.boxes, (height, width)).float()

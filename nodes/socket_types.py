@@ -48,18 +48,19 @@ class LoadedBert:
 class GraphEmbeds:
     """Grounding tokens of a scene graph, and those that stand for "no graph", made by one adapter."""
 
-    tokens: Tensor  # [B, T, D + 1]
-    null_tokens: Tensor  # [B, T, D + 1]
+    tokens: Tensor  # [B, T, D + 5]
+    null_tokens: Tensor  # [B, T, D + 5]
     made_by: tuple[str, int]
 
 
 @dataclass(frozen=True)
 class ObjectEmbeds:
-    """A scene graph's objects as a layout adapter's graph encoder sees them."""
+    """A scene graph's objects and relations as a layout adapter's graph encoder sees them."""
 
     graph: SceneGraph
     data: Any  # its PyG batch
     objects: Tensor  # [O, D]
+    relations: Tensor  # [R, D]
     made_by: tuple[str, int]
 
 

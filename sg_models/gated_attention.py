@@ -5,6 +5,10 @@
 
 between self-attention and cross-attention of every transformer block. α = β = 0 at the start: an untrained adapter
 leaves its base bit for bit as it was.
+
+A grounding token is seen from inside its box alone: the instance-masked attention of InstanceDiffusion's UniFusion
+(Wang et al. 2024). GLIGEN leaves it to training that a position finds the tokens of its place; where all boxes are the
+whole picture, the layer is GLIGEN's.
 """
 
 import math
@@ -18,7 +22,9 @@ from torch import Tensor, nn
 
 from .fourier import fourier_features
 
-# attention(q, k, v, heads, mask): q [B, N, H·d], k and v [B, M, H·d], mask additive [B, 1, 1, M] → [B, N, H·d]
+TOKEN_EXTRAS = 5  # channels of a token after its content: its box (x0, y0, x1, y1), and 1 where it is valid
+
+# attention(q, k, v, heads, mask): q [B, N, H·d], k and v [B, M, H·d], mask additive [B, 1, N, M] → [B, N, H·d]
 Attention = Callable[[Tensor, Tensor, Tensor, int, Tensor], Tensor]
 
 
@@ -110,13 +116,15 @@ class GatedSelfAttention(nn.Module):
         self.alpha_dense = nn.Parameter(torch.zeros((), **factory))
 
     def forward(self, x: Tensor, tokens: Tensor, size: tuple[int, int], strength: float = 1.0) -> Tensor:
-        """x [B, N, C] with N = h·w of `size`; tokens [B, T, D + 1], the last channel 1 where valid → [B, N, C]."""
+        """x [B, N, C] with N = h·w of `size`; grounding tokens [B, T, D + 5] → [B, N, C]."""
         count = x.shape[1]
-        grounding, valid = tokens[..., :-1], tokens[..., -1]
+        grounding, boxes, valid = tokens.tensor_split((-TOKEN_EXTRAS, -1), dim=-1)
         context = self.norm1(torch.cat([x, self.linear(grounding)], dim=1))  # [B, N + T, C]
         if self.position_frequencies:
             context = torch.cat([context[:, :count] + self._positions(size, x), context[:, count:]], dim=1)
-        mask = F.pad((valid - 1) * -torch.finfo(x.dtype).min, (count, 0))[:, None, None]  # [B, 1, 1, N + T]
+        seen = cells_in_boxes(boxes, size) & (valid > 0).mT  # [B, N, T]
+        mask = x.new_zeros(seen.shape).masked_fill(~seen, torch.finfo(x.dtype).min)
+        mask = F.pad(mask, (count, 0))[:, None]  # [B, 1, N, N + T]
         attended = self.attn(context[:, :count], context, mask)
         x = x + strength * self.alpha_attn.to(x).tanh() * attended
         return x + strength * self.alpha_dense.to(x).tanh() * self.ff(self.norm2(x))
@@ -126,6 +134,16 @@ class GatedSelfAttention(nn.Module):
         rows, columns = ((torch.arange(n, device=x.device, dtype=x.dtype) + 0.5) / n for n in size)
         centres = torch.cartesian_prod(rows, columns)  # [N, 2]
         return self.position(fourier_features(centres, self.position_frequencies))
+
+
+def cells_in_boxes(boxes: Tensor, size: tuple[int, int]) -> Tensor:
+    """Which of h·w equal cells of a picture touch which boxes: [B, T, 4] and `size` (h, w) → bool [B, h·w, T]."""
+    x0, y0, x1, y1 = (edge[:, None] for edge in boxes.float().unbind(-1))  # [B, 1, T] each
+    rows, columns = (torch.arange(n, device=boxes.device)[:, None] for n in size)  # [h, 1], [w, 1]
+    height, width = size
+    down = (rows + 1 > y0 * height) & (rows < y1 * height)  # [B, h, T]
+    across = (columns + 1 > x0 * width) & (columns < x1 * width)  # [B, w, T]
+    return (down[:, :, None] & across[:, None]).flatten(1, 2)
 
 
 class GatedSelfAttentionBlocks(nn.Module):

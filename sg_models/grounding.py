@@ -2,7 +2,8 @@
 
 One token per object and one per relation, from graph feature, phrase vector and box as in GLIGEN (Li et al. 2023,
 equation 5), with the role and instance embeddings of InteractDiffusion (Hoe et al. 2024, section 3.3): two dogs stay
-two dogs, and "A left of B" differs from "B left of A".
+two dogs, and "A left of B" differs from "B left of A". Each token brings along where it is seen: an object's in its
+box, every other one in the whole picture.
 """
 
 from typing import Any
@@ -16,6 +17,7 @@ from .fourier import fourier_features
 BOX_FREQUENCIES = 8
 EMBEDDING_STD = 0.2  # beside token contents of unit scale
 OBJECT, RELATION = 0, 1  # rows of the role embedding
+EVERYWHERE = (0.0, 0.0, 1.0, 1.0)
 
 
 class GroundingTokens(nn.Module):
@@ -55,16 +57,14 @@ class GroundingTokens(nn.Module):
         for embedding in (self.role, self.instance):
             nn.init.normal_(embedding.weight, std=EMBEDDING_STD)
 
-    def forward(self, objects: Tensor, relations: Tensor, data: Any) -> Tensor:
-        """objects [O, G], relations [R, G] and their PyG batch → [B, T, D + 1], the last channel 1 where valid.
+    def forward(self, objects: Tensor, relations: Tensor, boxes: Tensor, data: Any) -> Tensor:
+        """objects [O, G], relations [R, G], boxes [O, 4] and their PyG batch → [B, T, D + 5].
 
-        `data` has x [O, P], edge_attr [R, P], edge_index [2, R], box [O, 4], has_box [O], instance [O] and batch [O].
+        The last channels are the token's box and 1 where it is valid. `data` has x [O, P], edge_attr [R, P],
+        edge_index [2, R], instance [O] and batch [O].
         """
-        box = torch.where(
-            data.has_box[:, None],
-            fourier_features(data.box.to(objects), BOX_FREQUENCIES),
-            self.null_box.to(objects),
-        )
+        boxes = boxes.to(objects)
+        box = fourier_features(boxes, BOX_FREQUENCIES)
         no_box = self.null_box.to(objects).expand(len(relations), -1)
         instance = self.instance(data.instance).to(objects)  # [O, D]
         subject, object_ = data.edge_index
@@ -76,17 +76,24 @@ class GroundingTokens(nn.Module):
             + self.as_subject(instance[subject])
             + self.as_object(instance[object_])
         )
-        return self._pad(object_tokens, relation_tokens, data)
+        everywhere = boxes.new_tensor(EVERYWHERE).expand(len(relations), -1)
+        content = torch.cat([object_tokens, relation_tokens])
+        return self._pad(torch.cat([content, torch.cat([boxes, everywhere])], dim=-1), data)
 
     def null_tokens(self, batch: int) -> Tensor:
-        """The learned "no graph": [B, T, D + 1], all of them valid."""
-        tokens = torch.cat([self.null_token, torch.ones_like(self.null_token[:, :1])], dim=-1)
-        return tokens.expand(batch, -1, -1)
+        """The learned "no graph": [B, T, D + 5], all of them valid."""
+        valid = torch.ones_like(self.null_token[:, :1])
+        return torch.cat([self._nulls(), valid], dim=-1).expand(batch, -1, -1)
 
-    def _pad(self, object_tokens: Tensor, relation_tokens: Tensor, data: Any) -> Tensor:
+    def _nulls(self) -> Tensor:
+        everywhere = self.null_token.new_tensor(EVERYWHERE).expand(self.count, -1)
+        return torch.cat([self.null_token, everywhere], dim=-1)  # [T, D + 4]
+
+    def _pad(self, tokens: Tensor, data: Any) -> Tensor:
         graph_of = torch.cat([data.batch, data.batch[data.edge_index[0]]])
         order = graph_of.argsort(stable=True)
-        tokens = torch.cat([object_tokens, relation_tokens])[order]
-        dense, valid = to_dense_batch(tokens, graph_of[order], max_num_nodes=self.count, batch_size=data.num_graphs)
-        dense = torch.where(valid[..., None], dense, self.null_token.to(dense))  # [B, T, D]
+        dense, valid = to_dense_batch(
+            tokens[order], graph_of[order], max_num_nodes=self.count, batch_size=data.num_graphs
+        )
+        dense = torch.where(valid[..., None], dense, self._nulls().to(dense))  # [B, T, D + 4]
         return torch.cat([dense, valid[..., None].to(dense)], dim=-1)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch_geometric.data import Batch, Data
 
 from .adapter import Adapter, build_module
+from .box_predictor import BoxPredictor
 from .gated_attention import Attention, GatedSelfAttentionBlocks, scaled_dot_product_attention
 from .graph_encoder import GraphEncoder
 from .graph_formats import to_pyg
@@ -46,8 +47,8 @@ def build_adapter(file: Adapter, **host: Any) -> "GSAAdapter":
 class GSAAdapter(nn.Module):
     """Everything that variants (v) to (vii) add to a base.
 
-    `config`: `phrase_dim`, `graph_dim`, `graph_hidden`, `graph_layers`, `token_dim`, `token_hidden`, `tokens` (their
-    fixed count), `position_frequencies` and `blocks` (block address → width and heads).
+    `config`: `phrase_dim`, `graph_dim`, `graph_hidden`, `graph_layers`, `box_layers`, `token_dim`, `token_hidden`,
+    `tokens` (their fixed count), `position_frequencies` and `blocks` (block address → width and heads).
     """
 
     def __init__(
@@ -65,6 +66,9 @@ class GSAAdapter(nn.Module):
         self.graph_encoder = GraphEncoder(
             config["phrase_dim"], config["graph_dim"], config["graph_hidden"], config["graph_layers"], **host
         )
+        self.layout = BoxPredictor(
+            config["graph_dim"], config["graph_hidden"], config["box_layers"], config["tokens"], **host
+        )
         self.grounding = GroundingTokens(
             config["graph_dim"],
             config["phrase_dim"],
@@ -78,12 +82,14 @@ class GSAAdapter(nn.Module):
         )
 
     def forward(self, data: Any) -> Tensor:
-        """A PyG batch of `graph_data` → grounding tokens [B, T, D + 1], the last channel 1 where valid."""
+        """A PyG batch of `graph_data` → grounding tokens [B, T, D + 5]."""
         objects, relations = self.graph_encoder(data.x, data.edge_attr, data.edge_index)
-        return self.grounding(objects, relations, data)
+        predicted = self.layout(objects, relations, data)
+        boxes = torch.where(data.has_box[:, None], data.box.to(predicted), predicted)
+        return self.grounding(objects, relations, boxes, data)
 
     def tokens(self, graphs: Sequence[SceneGraph], features: Sequence[Features]) -> Tensor:
-        """Grounding tokens [B, T, D + 1] of some graphs with the features of each.
+        """Grounding tokens [B, T, D + 5] of some graphs with the features of each.
 
         Raises `SceneGraphError` for a graph that needs more tokens than the adapter was trained with.
         """
@@ -94,7 +100,7 @@ class GSAAdapter(nn.Module):
         return self(batch.to(parameter.device))
 
     def null_tokens(self, batch: int) -> Tensor:
-        """The learned tokens for "no graph": [B, T, D + 1]."""
+        """The learned tokens for "no graph": [B, T, D + 5]."""
         return self.grounding.null_tokens(batch)
 
     def check_fits(self, graph: SceneGraph) -> None:

@@ -5,8 +5,8 @@ feature is spread over its mask, the mask warped into its box, and the objects o
 turns the sum into a coarse semantic layout; up to its intermediate layer it also makes what the ControlNet is given
 (*Scene Graph Conditioning in Latent Diffusion*, section 4.2).
 
-Differences from sg2im: boxes cannot leave the picture or turn inside out, boxes that a person gives win over predicted
-ones, and the semantic layout is open-vocabulary: its cells are compared with the phrases of the graph's own objects.
+Differences from sg2im: boxes that a person gives win over predicted ones, and the semantic layout is open-vocabulary:
+its cells are compared with the phrases of the graph's own objects.
 """
 
 from dataclasses import dataclass
@@ -17,9 +17,10 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+from .box_predictor import BoxPredictor
+
 MASK_SIDE = 16
 GROUPS = 8
-MIN_SIDE = 0.02  # of a predicted box, as a part of the picture
 
 
 @dataclass(frozen=True)
@@ -35,13 +36,16 @@ class Layout:
 class LayoutPredictor(nn.Module):
     """Object features of a batch of graphs → their layout.
 
-    `dim` of the graph features, `phrase_dim` of the phrase vectors, `width` of the decoder, `channels` K of its
-    intermediate map.
+    `dim`, `hidden`, `box_layers` and `count` are `BoxPredictor`'s; `phrase_dim` of the phrase vectors, `width` of the
+    decoder, `channels` K of its intermediate map.
     """
 
     def __init__(
         self,
         dim: int,
+        hidden: int,
+        box_layers: int,
+        count: int,
         phrase_dim: int,
         width: int,
         channels: int,
@@ -53,12 +57,7 @@ class LayoutPredictor(nn.Module):
         super().__init__()
         factory: dict[str, Any] = {"dtype": dtype, "device": device}
         self.dim = dim
-        self.box = nn.Sequential(
-            operations.LayerNorm(dim, **factory),
-            operations.Linear(dim, width, **factory),
-            nn.SiLU(),
-            operations.Linear(width, 4, **factory),
-        )
+        self.box = BoxPredictor(dim, hidden, box_layers, count, operations=operations, dtype=dtype, device=device)
         self.mask = _MaskHead(dim, width, operations, factory)
         self.decoder = nn.Sequential(
             operations.Conv2d(dim + 1, width, 3, padding=1, **factory),
@@ -76,22 +75,19 @@ class LayoutPredictor(nn.Module):
         self.name = operations.Linear(phrase_dim, width, **factory)
         self.background = nn.Parameter(torch.zeros(width, **factory))
 
-    def forward(self, objects: Tensor, data: Any, size: tuple[int, int]) -> Layout:
-        """objects [O, D] and their PyG batch with box [O, 4], has_box [O] and batch [O]; `size` (h, w) of the map."""
-        boxes = torch.where(data.has_box[:, None], data.box.to(objects), self.predict_boxes(objects))
+    def forward(self, objects: Tensor, relations: Tensor, data: Any, size: tuple[int, int]) -> Layout:
+        """objects [O, D], relations [R, D] and their PyG batch (see `BoxPredictor`) → layout, maps of `size` (h, w)."""
+        predicted = self.box(objects, relations, data)
+        return self.composed(objects, torch.where(data.has_box[:, None], data.box.to(objects), predicted), data, size)
+
+    def composed(self, objects: Tensor, boxes: Tensor, data: Any, size: tuple[int, int]) -> Layout:
+        """The layout with these boxes [O, 4]."""
         masks = self.mask(objects).sigmoid()
         # one channel of ones beside the features says how much of a cell is covered, whatever by
         features = torch.cat([objects, torch.ones_like(objects[:, :1])], dim=1)
         composed = compose(features, boxes, masks, data.batch, data.num_graphs, size)  # [B, D + 1, h, w]
         control = self.decoder(composed)
         return Layout(boxes, masks, control, self.semantic(control))
-
-    def predict_boxes(self, objects: Tensor) -> Tensor:
-        """objects [O, D] → boxes [O, 4] inside the picture, whatever boxes are given."""
-        place, side = self.box(objects).sigmoid().chunk(2, dim=-1)  # [O, 2] each
-        side = MIN_SIDE + (1 - MIN_SIDE) * side
-        start = place * (1 - side)
-        return torch.cat([start, start + side], dim=-1)
 
     def object_logits(self, semantics: Tensor, phrases: Tensor, graph_of: Tensor) -> tuple[Tensor, Tensor]:
         """How well each cell fits each object of its own graph, and how well the background.

@@ -15,7 +15,7 @@ from .graph_encoder import GraphEncoder
 from .gsa_adapter import graph_data
 from .layout import Layout, LayoutPredictor
 from .phrase_features import Features
-from .scene_graph import SceneGraph
+from .scene_graph import SceneGraph, SceneGraphError
 
 LAYOUT_KIND, CONTROLNET_KIND = "layout", "layout-controlnet"
 CONTROLNET = "controlnet."  # the prefix of the ControlNet's tensors, under LDM's names
@@ -36,8 +36,8 @@ def build_layout_adapter(file: Adapter, **host: Any) -> "LayoutAdapter":
 class LayoutAdapter(nn.Module):
     """Graphs → layouts.
 
-    `config`: `phrase_dim`, `graph_dim`, `graph_hidden`, `graph_layers`, `layout_width` and `channels`, those of the map
-    that the ControlNet is given.
+    `config`: `phrase_dim`, `graph_dim`, `graph_hidden`, `graph_layers`, `box_layers`, `objects` (the most of a graph),
+    `layout_width` and `channels`, those of the map that the ControlNet is given.
     """
 
     def __init__(
@@ -55,16 +55,37 @@ class LayoutAdapter(nn.Module):
             config["phrase_dim"], config["graph_dim"], config["graph_hidden"], config["graph_layers"], **host
         )
         self.layout = LayoutPredictor(
-            config["graph_dim"], config["phrase_dim"], config["layout_width"], config["channels"], **host
+            config["graph_dim"],
+            config["graph_hidden"],
+            config["box_layers"],
+            config["objects"],
+            config["phrase_dim"],
+            config["layout_width"],
+            config["channels"],
+            **host,
         )
 
     def forward(self, data: Any, size: tuple[int, int]) -> Layout:
         """A PyG batch of `graph_data` → its layout, with maps of `size` (h, w)."""
-        objects, _ = self.graph_encoder(data.x, data.edge_attr, data.edge_index)
-        return self.layout(objects, data, size)
+        objects, relations = self.graph_encoder(data.x, data.edge_attr, data.edge_index)
+        return self.layout(objects, relations, data, size)
+
+    def check_fits(self, graph: SceneGraph) -> None:
+        """Raises `SceneGraphError` if the graph has more objects than the adapter can place."""
+        most = self.config["objects"]
+        if len(graph.objects) > most:
+            raise SceneGraphError(
+                f"the graph has {len(graph.objects)} objects, and this adapter takes at most {most}; "
+                f"remove {len(graph.objects) - most}"
+            )
 
     def layouts(self, graphs: Sequence[SceneGraph], features: Sequence[Features], size: tuple[int, int]) -> Layout:
-        """The layout of some graphs with the features of each; boxes that a graph gives are kept."""
+        """The layout of some graphs with the features of each; boxes that a graph gives are kept.
+
+        Raises `SceneGraphError` for a graph with too many objects.
+        """
+        for graph in graphs:
+            self.check_fits(graph)
         return self(graph_batch(graphs, features).to(self.layout.background.device), size)
 
 

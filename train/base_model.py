@@ -137,17 +137,26 @@ def _matmul_attention(q: Tensor, k: Tensor, v: Tensor, heads: int, mask: Tensor)
     return rearrange(scores.softmax(dim=-1).to(v.dtype) @ v, "b h n d -> b n (h d)")
 
 
-def diffusion_loss(base: BaseModel, predicted: Tensor, target: Tensor, timesteps: Tensor) -> Tensor:
-    """Mean squared error of what the UNet says, each timestep weighted as its error in velocity, up to a limit.
+def diffusion_loss(
+    base: BaseModel,
+    predicted: Tensor,
+    target: Tensor,
+    timesteps: Tensor,
+    places: Tensor | None = None,
+    max_weight: float = MAX_WEIGHT,
+) -> Tensor:
+    """Mean squared error of what the UNet says, each timestep weighted as its error in velocity, up to `max_weight`.
 
     The velocity is what an error in epsilon does to the picture, 1/ᾱ as much squared (Salimans & Ho 2022, appendix D).
-    In epsilon itself, the noisy timesteps, where the layout is decided, hardly count.
+    In epsilon itself, the noisy timesteps, where the layout is decided, hardly count. `places` [B, h, w] weights the
+    error by where it is.
     """
-    error = (predicted.float() - target).square().mean(dim=(1, 2, 3))
+    squared = (predicted.float() - target).square().mean(dim=1)  # [B, h, w]
+    error = (squared if places is None else squared * places).mean(dim=(1, 2))
     if base.prediction_type == "v_prediction":
         return error.mean()
     weight = 1 / base.scheduler.alphas_cumprod.to(error.device)[timesteps]
-    return (weight.clamp(max=MAX_WEIGHT) * error).mean()
+    return (weight.clamp(max=max_weight) * error).mean()
 
 
 def training_target(scheduler: DDIMScheduler, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:

@@ -96,7 +96,7 @@ class LayoutConditioner:
         return Conditions(*prompts, controlled(self.controlnet, layout.control.repeat(2, 1, 1, 1)))
 
     def check_fits(self, graph: SceneGraph) -> None:
-        """A layout takes any graph."""
+        self.adapter.check_fits(graph)
 
 
 def controlled(controlnet: ControlNetModel, control: Tensor) -> UNetArguments:

@@ -11,8 +11,9 @@ from tqdm import tqdm
 from sg_models.gsa_adapter import graph_data
 from sg_models.phrase_features import EncodeGraphs, Features
 from sg_models.scene_graph import SceneGraph
-from train.graph_variation import all_boxes_rate, told
+from train.graph_variation import told
 from train.shapes import scene, seeds
+from train.spatial_relations import RELATIONS
 
 NULL_RATE = 0.10
 
@@ -20,11 +21,11 @@ NULL_RATE = 0.10
 class GraphSamples:
     """Latents and graphs by sample index; what a graph leaves unsaid is drawn from the index too.
 
-    `latents` [N, 4, h, w] of the first N scenes of a split; `total` samples make the whole training.
+    `latents` [N, 4, h, w] of the first N scenes of a split.
     """
 
-    def __init__(self, latents: Tensor, split: str, encode: EncodeGraphs, total: int) -> None:
-        self.latents, self.encode, self.total = latents, encode, total
+    def __init__(self, latents: Tensor, split: str, encode: EncodeGraphs) -> None:
+        self.latents, self.encode = latents, encode
         self.graphs = [scene(s).graph for s in tqdm(seeds(split, len(latents)), desc=f"{split} graphs", mininterval=5)]
 
     def __call__(self, indices: Sequence[int]) -> tuple[Tensor, Batch, Tensor]:
@@ -32,17 +33,21 @@ class GraphSamples:
         rngs = [np.random.default_rng((i, 13)) for i in indices]
         which = [int(rng.integers(len(self.graphs))) for rng in rngs]
         whole = [self.graphs[w] for w in which]
-        rates = [all_boxes_rate(i / self.total) for i in indices]
-        graphs = [told(graph, rng, rate) for graph, rng, rate in zip(whole, rngs, rates, strict=True)]
+        graphs = [told(graph, rng) for graph, rng in zip(whole, rngs, strict=True)]
         is_null = torch.tensor([rng.random() < NULL_RATE for rng in rngs])
         return self.latents[which], self.batch(graphs, whole), is_null
 
     def batch(self, graphs: Sequence[SceneGraph], whole: Sequence[SceneGraph]) -> Batch:
-        """Graphs as one PyG batch; `whole` are the same with all their boxes, which go along as `layout` [O, 4]."""
+        """Graphs as one PyG batch.
+
+        `whole` are the same with all their boxes, which go along as `layout` [O, 4]; so do the relations' positions in
+        `RELATIONS`, as `relation` [R].
+        """
         return Batch.from_data_list(list(map(self.data, graphs, self.encode(graphs), whole)))
 
     def data(self, graph: SceneGraph, features: Features, whole: SceneGraph) -> Data:
         """One graph of a batch."""
         data = graph_data(graph, features)
         data.layout = torch.tensor([thing.box for thing in whole.objects])
+        data.relation = torch.tensor([RELATIONS.index(r.predicate) for r in graph.relations], dtype=torch.long)
         return data

@@ -9,7 +9,7 @@ from sg_models.gated_attention import GatedSelfAttention, visual_size
 from sg_models.gsa_adapter import GSAAdapter
 from train.ldm_names import block_addresses
 
-Grounding = tuple[Tensor, tuple[int, int], float]  # tokens [B, T, D + 1], latent (height, width), strength
+Grounding = tuple[Tensor, tuple[int, int], float]  # tokens [B, T, D + 5], latent (height, width), strength
 
 
 class _Fuser:
@@ -45,7 +45,7 @@ def attach(unet: UNet2DConditionModel, adapter: GSAAdapter) -> None:
 
 
 def grounding(tokens: Tensor, noisy: Tensor, strength: float = 1.0) -> dict[str, Any]:
-    """The UNet's `cross_attention_kwargs` that carry grounding tokens [B, T, D + 1]; `noisy` is [B, 4, H, W]."""
+    """The UNet's `cross_attention_kwargs` that carry grounding tokens [B, T, D + 5]; `noisy` is [B, 4, H, W]."""
     return {"gligen": {"tokens": tokens, "size": (noisy.shape[-2], noisy.shape[-1]), "strength": strength}}
 
 

@@ -1,28 +1,62 @@
-"""What a predicted layout is trained on: true boxes, masks and cells, and what the graph itself says of boxes.
+"""What predicted boxes are trained on and measured by: the true ones, and what the graph itself says of them.
 
-Boxes by L1 and generalised IoU (Rezatofighi et al. 2019). A graph does not fix its layout, so the mean over all that
-fit it, which L1 asks for, may break a relation or lay one object over another: two hinges say that directly.
+Many layouts fit a graph. What an object is says how large it is, but its place is mostly a guess: so sizes count apart
+from places, and there is no term of overlap with the true box, such as generalised IoU, which an unsure predictor would
+please with boxes that are too large. What lies between the layouts that fit, which L1 asks for, may break a relation or
+lay one object over another: two hinges say that directly.
 """
 
 import torch
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
+from torch_geometric.data import Batch
 from torch_geometric.utils import to_dense_batch
-from torchvision.ops import generalized_box_iou_loss
+from torchvision.ops import box_iou
 
 from sg_models.layout import LayoutPredictor, warp
-from train.spatial_relations import ABOVE, BELOW, INSIDE, LEFT, RELATIONS, RIGHT, SURROUNDING
+from train.spatial_relations import ABOVE, BELOW, INSIDE, LEFT, RELATIONS, RIGHT, SURROUNDING, spatial_relation
 
-MARGIN = 0.04  # in parts of the picture: how clearly a relation has to hold
-GAP = 0.03  # kept free between two objects that are not nested
-DIRECTIONS = {LEFT: (-1.0, 0.0), RIGHT: (1.0, 0.0), ABOVE: (0.0, -1.0), BELOW: (0.0, 1.0)}
+MARGIN = 0.07  # in parts of the picture: how clearly a relation has to hold
+NESTED_MARGIN = 0.02
+GAP = 0.04  # kept free between two objects that are not nested
+SIDE_WEIGHT = 5.0
+RELATION_WEIGHT, OVERLAP_WEIGHT = 20.0, 20.0  # hinges are squared parts of the picture, small beside L1
 BACKGROUND = 0  # of the cell classes; object k of a graph is class k + 1
+DIRECTIONS = {LEFT: (-1.0, 0.0), RIGHT: (1.0, 0.0), ABOVE: (0.0, -1.0), BELOW: (0.0, 1.0)}
+
+
+def layout_loss(boxes: Tensor, graphs: Batch) -> Tensor:
+    """How far predicted boxes [O, 4] are from the true ones, and from what the graphs say.
+
+    `graphs` has layout [O, 4], the true boxes, edge_index [2, R], relation [R] (positions in `RELATIONS`), batch [O].
+    """
+    return (
+        box_loss(boxes, graphs.layout)
+        + RELATION_WEIGHT * relation_loss(boxes, graphs.edge_index, graphs.relation)
+        + OVERLAP_WEIGHT * overlap_loss(boxes, graphs.edge_index, graphs.relation, graphs.batch)
+    )
+
+
+def layout_figures(boxes: Tensor, graphs: Batch) -> dict[str, float]:
+    """Mean IoU of predicted boxes [O, 4] with the true ones, and how many layouts obey their graph."""
+    overlap = box_iou(boxes, graphs.layout).diagonal().mean().item()
+    return {"box IoU": overlap, "layouts obeyed": obeyed(boxes, graphs)}
+
+
+def obeyed(boxes: Tensor, graphs: Batch) -> float:
+    """The part of the graphs all of whose relations hold between the boxes [O, 4]."""
+    good = torch.ones(graphs.num_graphs, dtype=torch.bool)
+    for (s, o), relation in zip(graphs.edge_index.T.tolist(), graphs.relation.tolist(), strict=True):
+        if spatial_relation(tuple(boxes[s].tolist()), tuple(boxes[o].tolist())) != RELATIONS[relation]:
+            good[graphs.batch[s]] = False
+    return good.float().mean().item()
 
 
 def box_loss(predicted: Tensor, true: Tensor) -> Tensor:
-    """L1 and generalised IoU of boxes [O, 4]."""
-    return F.l1_loss(predicted, true) + generalized_box_iou_loss(predicted, true, reduction="mean")
+    """L1 of edges and of sides of boxes [O, 4]."""
+    sides = F.l1_loss(predicted[:, 2:] - predicted[:, :2], true[:, 2:] - true[:, :2])
+    return F.l1_loss(predicted, true) + SIDE_WEIGHT * sides
 
 
 def relation_loss(boxes: Tensor, edge_index: Tensor, relation: Tensor) -> Tensor:
@@ -76,5 +110,5 @@ def cell_loss(predictor: LayoutPredictor, semantics: Tensor, phrases: Tensor, gr
 
 def _not_inside(inner: Tensor, outer: Tensor) -> Tensor:
     """By how much boxes [R, 4] reach out of others, the margin included: [R]."""
-    out = torch.cat([outer[:, :2] + MARGIN / 2 - inner[:, :2], inner[:, 2:] + MARGIN / 2 - outer[:, 2:]], dim=-1)
+    out = torch.cat([outer[:, :2] + NESTED_MARGIN - inner[:, :2], inner[:, 2:] + NESTED_MARGIN - outer[:, 2:]], dim=-1)
     return F.relu(out).sum(dim=-1)

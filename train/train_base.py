@@ -35,13 +35,13 @@ BARE_RATE = 0.05
 
 @dataclass
 class Config(LoopConfig):
-    steps: int = 6000
+    steps: int = 9000
     batch_size: int = 32
     learning_rate: float = 1e-3
     warmup: int = 200
     run_dir: Path = Path("runs/base")
     preview_every: int = 1000
-    pictures: int = 24000
+    pictures: int = 20000
     """training pictures, encoded before the start"""
     latents_dir: Path = Path("runs/shapes")
     text_encoder: Path = Path("runs/text_encoder/text_encoder.safetensors")

@@ -32,7 +32,8 @@ from train.phrase_encoders import phrase_encoder
 from train.picture_grid import save_grid
 from train.sampling import draw_graphs, starting_noise
 from train.shapes_latents import shapes_latents
-from train.train_layout import LayoutLosses, LayoutSamples, layout_figures
+from train.train_layout import LayoutLosses, LayoutSamples
+from train.train_layout import measure as measure_layout
 
 VARIANTS = {"bert": "iii", "clip": "iv"}
 LAYOUT_WEIGHT = 0.1
@@ -48,12 +49,12 @@ class Config(LoopConfig):
     """a folder or hub id of another BERT than the packaged one"""
     layout: Path | None = None
     """the pretrained layout, runs/layout-<phrases>/layout.safetensors if left out"""
-    steps: int = 7600
+    steps: int = 7000
     batch_size: int = 32
     learning_rate: float = 5e-4
     run_dir: Path | None = None
     """checkpoints, logs and previews, runs/<variant> if left out"""
-    pictures: int = 24000
+    pictures: int = 20000
     """training pictures, encoded before the start"""
     latents_dir: Path = Path("runs/shapes")
     timestep_power: float = 0.8
@@ -100,10 +101,9 @@ def main(config: Config) -> None:
     out = config.out or ADAPTERS / f"{variant}-controlnet-{config.phrases}-{base.name}.safetensors"
     adapter = pretrained(config.layout or Path(f"runs/layout-{config.phrases}/layout.safetensors"), config.phrases)
     encode = RememberedPhrases(phrase_encoder(config.phrases, base, config.bert))
-    total = config.steps * config.accumulate * PartialState().num_processes * config.batch_size
     latents = shapes_latents(base, config.latents_dir, "train", config.pictures)
-    samples = LayoutSamples(latents, "train", encode, total)
-    validation = LayoutSamples(shapes_latents(base, config.latents_dir, "val", 128), "val", encode, total)
+    samples = LayoutSamples(latents, "train", encode)
+    validation = LayoutSamples(shapes_latents(base, config.latents_dir, "val", 128), "val", encode)
     told = validation.batch([without_boxes(graph) for graph in validation.graphs], validation.graphs).to(base.device)
     torch.manual_seed(config.seed)
     train_attention(base.unet)
@@ -133,7 +133,7 @@ def main(config: Config) -> None:
             for graphs in (validation.graphs, other)
         ]
         figures = {"val right graph": losses[0], "gap": losses[1] - losses[0]}
-        figures |= layout_figures(model.layout.adapter, told)
+        figures |= measure_layout(model.layout.adapter, told)
         tqdm.write(", ".join(f"{name} {value:.4f}" for name, value in figures.items()))
         return figures
 

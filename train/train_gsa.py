@@ -4,17 +4,18 @@
     python train/train_gsa.py --phrases bert   # (v)
 
 The base is frozen, the prompt is "an image", the graph encoder learns along, and one graph in ten is the null graph.
+The UNet learns with the true boxes, and a box predictor learns beside it to place what has none.
+
 What shows early whether it works is not the loss but the gap: how much worse the noise is predicted with another
-picture's graph than with the right one. The gates |tanh α| start half open, before layers that give nothing yet; one
-that closes says that its block has no use for the graph.
+picture's graph than with the right one; and, of the predicted layouts, how many obey their graph. The gates |tanh α|
+start half open, before layers that give nothing yet; one that closes says that its block has no use for the graph.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
-import torch.nn.functional as F
 from accelerate import PartialState
 from diffusers import UNet2DConditionModel
 from torch import Tensor, nn
@@ -25,13 +26,15 @@ from sg_models import sg_mini
 from sg_models.adapter import Adapter, write_adapter
 from sg_models.gsa_adapter import KIND, GSAAdapter
 from sg_models.phrase_features import RememberedPhrases
-from train.base_model import ADAPTERS, diffusion_loss, load_base, train_attention
+from sg_models.scene_graph import SceneGraph
+from train.base_model import ADAPTERS, BaseModel, diffusion_loss, load_base, train_attention
 from train.command_line import run
-from train.conditioning import GROUNDED_PROMPT, GroundedConditioner
+from train.conditioning import GROUNDED_PROMPT, Conditioner, GroundedConditioner
 from train.graph_samples import GraphSamples
 from train.graph_variation import without_boxes
 from train.grounded_unet import attach, block_sizes, grounding
-from train.loop import LoopConfig, train
+from train.layout_losses import layout_figures, layout_loss
+from train.loop import LoopConfig, Loss, train
 from train.phrase_encoders import phrase_encoder
 from train.picture_grid import save_grid
 from train.sampling import draw_graphs, starting_noise
@@ -40,7 +43,10 @@ from train.shapes_latents import shapes_latents
 VARIANTS = {"bert": "v", "clip": "vi"}
 GATE_SPEED = 10  # gates learn this much faster than the rest
 OPEN_GATE = 0.5  # α at the start of training
-LAYOUT_WEIGHT = 1.0
+LAYOUT_WEIGHT = 0.2
+MAX_WEIGHT = 50.0  # of a timestep in the loss: given boxes, a great deal is certain even in the noisiest picture
+OBJECT_WEIGHT = 2.0  # of a large object's place in the loss, beside 1 for the background
+LARGE = 0.129  # the part of the picture that a large object's box covers
 
 
 @dataclass
@@ -51,13 +57,13 @@ class Config(LoopConfig):
     """what encodes the graph's phrases"""
     bert: str | None = None
     """a folder or hub id of another BERT than the packaged one"""
-    steps: int = 5000
+    steps: int = 7000
     batch_size: int = 32
     learning_rate: float = 1e-3
     warmup: int = 100
     run_dir: Path | None = None
     """checkpoints, logs and previews, runs/<variant> if left out; a run that finds a checkpoint there goes on"""
-    pictures: int = 24000
+    pictures: int = 20000
     """training pictures, encoded before the start"""
     latents_dir: Path = Path("runs/shapes")
     timestep_power: float = 0.8
@@ -65,6 +71,7 @@ class Config(LoopConfig):
     graph_dim: int = 128
     graph_hidden: int = 256
     graph_layers: int = 4
+    box_layers: int = 3
     token_hidden: int = 256
     tokens: int = 24
     """grounding tokens per graph: objects and relations together"""
@@ -75,17 +82,16 @@ class Config(LoopConfig):
 
 
 class GroundedDenoiser(nn.Module):
-    """The frozen UNet with an adapter in it, which is trained, and a head that is needed in training alone.
+    """The frozen UNet with an adapter in it, which is trained.
 
-    The head reads each object's box off its graph feature, as sg2im does (Johnson et al. 2018, section 3): so the graph
-    encoder is told directly what relations mean for where things are, and not only through the UNet.
+    The UNet is given the true boxes, as sg2im's generator is in training (Johnson et al. 2018, section 3); predicting
+    boxes is learned from the boxes themselves.
     """
 
     def __init__(self, unet: UNet2DConditionModel, adapter: GSAAdapter) -> None:
         super().__init__()
         attach(unet, adapter)
         self.adapter = adapter
-        self.layout = nn.Linear(adapter.config["graph_dim"], 4)
         self._unet = (unet,)  # in a tuple, where nn.Module does not look
 
     def forward(
@@ -93,10 +99,29 @@ class GroundedDenoiser(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """noisy [B, 4, H, W], context [B, 77, D], is_null [B] → the UNet's prediction, and boxes [O, 4]."""
         objects, relations = self.adapter.graph_encoder(graphs.x, graphs.edge_attr, graphs.edge_index)
-        tokens = self.adapter.grounding(objects, relations, graphs)
+        tokens = self.adapter.grounding(objects, relations, graphs.layout, graphs)
         tokens = torch.where(is_null[:, None, None], self.adapter.null_tokens(len(noisy)).to(tokens), tokens)
         predicted = self._unet[0](noisy, timesteps, context, cross_attention_kwargs=grounding(tokens, noisy)).sample
-        return predicted, self.layout(objects).sigmoid()
+        return predicted, self.adapter.layout(objects, relations, graphs)
+
+
+def object_places(boxes: Tensor, graph_of: Tensor, count: int, size: tuple[int, int]) -> Tensor:
+    """Weights [B, h, w] of mean 1 that give each object the same say in the loss, however few cells it covers.
+
+    boxes [O, 4], graph_of [O] in [0, B), `count` B.
+    """
+    x0, y0, x1, y1 = boxes.unbind(-1)
+    height, width = size
+    rows, columns = _covered(y0, y1, height), _covered(x0, x1, width)  # [O, h], [O, w]
+    say = (LARGE / ((x1 - x0) * (y1 - y0)))[:, None, None] * rows[:, :, None] * columns[:, None]  # [O, h, w]
+    places = 1 + OBJECT_WEIGHT * boxes.new_zeros(count, height, width).index_add(0, graph_of, say)
+    return places / places.mean()
+
+
+def _covered(start: Tensor, end: Tensor, count: int) -> Tensor:
+    """How much of each of `count` equal parts of [0, 1] lies between start [O] and end [O]: [O, count]."""
+    edges = torch.arange(count + 1, device=start.device) / count
+    return count * (torch.minimum(end[:, None], edges[1:]) - torch.maximum(start[:, None], edges[:-1])).clamp(min=0)
 
 
 def open_gates(adapter: GSAAdapter) -> None:
@@ -119,6 +144,49 @@ def parameter_groups(model: GroundedDenoiser, learning_rate: float) -> list[dict
     return [{"params": rest}, {"params": gates, "lr": GATE_SPEED * learning_rate, "weight_decay": 0.0}]
 
 
+def adapter_sizes(config: Config, base: BaseModel, phrase_dim: int) -> dict[str, Any]:
+    """An adapter's `config` (see `GSAAdapter`) for a base and a phrase encoder."""
+    names = ("graph_dim", "graph_hidden", "graph_layers", "box_layers", "token_hidden", "tokens")
+    return {name: getattr(config, name) for name in names} | {
+        "phrase_dim": phrase_dim,
+        "token_dim": base.unet.config["cross_attention_dim"],
+        "position_frequencies": config.position_frequencies,
+        "blocks": block_sizes(base.unet),
+    }
+
+
+def measure(model: GroundedDenoiser, loss: Loss, validation: GraphSamples, device: torch.device) -> dict[str, float]:
+    """Loss with the right, another picture's, and no graph, on the same noise; predicted boxes; and the gates."""
+    whole, losses = validation.graphs, {}
+    for name, graphs, null in (
+        ("right", whole, False),
+        ("shuffled", whole[1:] + whole[:1], False),
+        ("no", whole, True),
+    ):
+        batch = validation.latents, validation.batch(graphs, graphs), torch.full((len(graphs),), null)
+        losses[name] = loss(model, batch, torch.Generator(device).manual_seed(0))[1]["denoising"]
+    told = validation.batch([without_boxes(graph) for graph in whole], whole).to(device)
+    features = model.adapter.graph_encoder(told.x, told.edge_attr, told.edge_index)
+    gates = model.adapter.gated_attention.gates()
+    figures = {f"val {name} graph": value for name, value in losses.items()}
+    figures |= {"gap": losses["shuffled"] - losses["right"]}
+    figures |= layout_figures(model.adapter.layout(*features, told), told)
+    tqdm.write(", ".join(f"{name} {value:.4f}" for name, value in figures.items()))
+    tqdm.write("|tanh α| " + ", ".join(f"{address} {gate:.3f}" for address, gate in gates.items()))
+    return figures | {"gate": max(gates.values())}
+
+
+def draw_preview(base: BaseModel, condition: Conditioner, graphs: list[SceneGraph], path: Path) -> None:
+    """Three rows from the same noise: the right graphs, none, and each other's."""
+    noise = starting_noise(base, 0, len(graphs), base.unet.config["sample_size"] * 8)
+    rows = [
+        draw_graphs(base, condition, graphs, noise),
+        draw_graphs(base, condition, graphs, noise, guidance=0.0),
+        draw_graphs(base, condition, graphs[1:] + graphs[:1], noise),
+    ]
+    save_grid(torch.cat(rows), f"{path}.png")
+
+
 def main(config: Config) -> None:
     base = load_base(config.base).to(PartialState().device).frozen()
     variant = VARIANTS[config.phrases]
@@ -126,21 +194,14 @@ def main(config: Config) -> None:
     out = config.out or ADAPTERS / f"{variant}-gsa-{config.phrases}-{base.name}.safetensors"
     encoder = phrase_encoder(config.phrases, base, config.bert)
     encode = RememberedPhrases(encoder)
-    total = config.steps * config.accumulate * PartialState().num_processes * config.batch_size
-    latents = shapes_latents(base, config.latents_dir, "train", config.pictures)
-    samples = GraphSamples(latents, "train", encode, total)
-    validation = GraphSamples(shapes_latents(base, config.latents_dir, "val", 128), "val", encode, total)
-    sizes = {k: getattr(config, k) for k in ("graph_dim", "graph_hidden", "graph_layers", "token_hidden", "tokens")}
-    adapter_config = sizes | {
-        "phrase_dim": encoder.dim,
-        "token_dim": base.unet.config["cross_attention_dim"],
-        "position_frequencies": config.position_frequencies,
-        "blocks": block_sizes(base.unet),
-    }
+    samples, validation = (
+        GraphSamples(shapes_latents(base, config.latents_dir, split, count), split, encode)
+        for split, count in (("train", config.pictures), ("val", 128))
+    )
+    sizes = adapter_sizes(config, base, encoder.dim)
     torch.manual_seed(config.seed)
-    adapter = GSAAdapter(adapter_config, attention=train_attention(base.unet))
+    adapter = GSAAdapter(sizes, attention=train_attention(base.unet))
     open_gates(adapter)
-    model = GroundedDenoiser(base.unet, adapter)
     prompt = base.encode_prompts([GROUNDED_PROMPT])
 
     def loss(
@@ -149,54 +210,28 @@ def main(config: Config) -> None:
         x, graphs, is_null = (part.to(base.device) for part in batch)
         noisy, timesteps, target = base.noised(x, generator, config.timestep_power)
         predicted, boxes = model(noisy, timesteps, prompt.expand(len(x), -1, -1), graphs, is_null)
-        denoising, layout = diffusion_loss(base, predicted, target, timesteps), F.l1_loss(boxes, graphs.layout)
-        return denoising + LAYOUT_WEIGHT * layout, {"denoising": denoising.item(), "layout": layout.item()}
+        places = object_places(graphs.layout, graphs.batch, len(x), (x.shape[2], x.shape[3]))
+        denoising = diffusion_loss(base, predicted, target, timesteps, places, MAX_WEIGHT)
+        layout = layout_loss(boxes, graphs)
+        with torch.no_grad():
+            plain = diffusion_loss(base, predicted, target, timesteps)
+        return denoising + LAYOUT_WEIGHT * layout, {"denoising": plain.item(), "layout": layout.item()}
 
-    whole = validation.graphs
-    shown = [without_boxes(graph) for graph in whole[:8]]
-
-    def report(model: nn.Module) -> dict[str, float]:
-        """Loss with the right, another picture's, and no graph, on the same noise; and the gates."""
-        losses, layout = {}, {}
-        for name, graphs, null in (
-            ("right", whole, False),
-            ("shuffled", whole[1:] + whole[:1], False),
-            ("no", whole, True),
-        ):
-            told = validation.batch([without_boxes(graph) for graph in graphs], graphs)
-            batch = validation.latents, told, torch.full((len(graphs),), null)
-            figures = loss(model, batch, torch.Generator(base.device).manual_seed(0))[1]
-            losses[name], layout[name] = figures["denoising"], figures["layout"]
-        gates = model.adapter.gated_attention.gates()
-        tqdm.write(
-            "loss "
-            + ", ".join(f"{k} graph {v:.4f}" for k, v in losses.items())
-            + f", gap {losses['shuffled'] - losses['right']:.4f}, boxes off by {layout['right']:.3f}; |tanh α| "
-            + ", ".join(f"{address} {gate:.3f}" for address, gate in gates.items())
-        )
-        return {f"val {k} graph": v for k, v in losses.items()} | {
-            "gap": losses["shuffled"] - losses["right"],
-            "boxes off by": layout["right"],
-            "gate": max(gates.values()),
-        }
-
-    def preview(model: nn.Module, path: Path) -> None:
-        """Three rows from the same noise: the right graphs, none, and each other's."""
-        noise = starting_noise(base, 0, len(shown), base.unet.config["sample_size"] * 8)
-        condition = GroundedConditioner(base, model.adapter, encode)
-        rows = [
-            draw_graphs(base, condition, shown, noise),
-            draw_graphs(base, condition, shown, noise, guidance=0.0),
-            draw_graphs(base, condition, shown[1:] + shown[:1], noise),
-        ]
-        save_grid(torch.cat(rows), f"{path}.png")
-
-    groups = parameter_groups(model, config.learning_rate)
-    model = train(config, model, loss, samples, parameters=groups, preview=preview, report=report)
+    shown = [without_boxes(graph) for graph in validation.graphs[:8]]
+    model = GroundedDenoiser(base.unet, adapter)
+    model = train(
+        config,
+        model,
+        loss,
+        samples,
+        parameters=parameter_groups(model, config.learning_rate),
+        preview=lambda model, path: draw_preview(base, GroundedConditioner(base, model.adapter, encode), shown, path),
+        report=lambda model: measure(model, loss, validation, base.device),
+    )
     state = {name: tensor.half() for name, tensor in model.adapter.state_dict().items()}
     write_adapter(
         out,
-        Adapter(KIND, base.name, base.prediction_type, encoder.name, adapter_config, "shapes", config.steps, state),
+        Adapter(KIND, base.name, base.prediction_type, encoder.name, sizes, "shapes", config.steps, state),
     )
 
 

@@ -16,7 +16,6 @@ import torch.nn.functional as F
 from accelerate import PartialState
 from torch import Tensor, nn
 from torch_geometric.data import Batch, Data
-from torchvision.ops import box_iou
 from tqdm import tqdm
 
 from sg_models import sg_mini
@@ -29,13 +28,11 @@ from train.base_model import load_base
 from train.command_line import run
 from train.graph_samples import GraphSamples
 from train.graph_variation import without_boxes
-from train.layout_losses import box_loss, cell_classes, cell_loss, overlap_loss, relation_loss
+from train.layout_losses import cell_classes, cell_loss, layout_figures, layout_loss
 from train.loop import LoopConfig, train
 from train.phrase_encoders import phrase_encoder
 from train.shapes import stencil
-from train.spatial_relations import RELATIONS, spatial_relation
 
-RELATION_WEIGHT, OVERLAP_WEIGHT = 20.0, 20.0  # hinges are squared parts of the picture, small beside L1
 SHOWN = 256  # validation graphs
 
 
@@ -57,6 +54,9 @@ class Config(LoopConfig):
     graph_dim: int = 128
     graph_hidden: int = 256
     graph_layers: int = 4
+    box_layers: int = 3
+    objects: int = 24
+    """most objects of a graph"""
     layout_width: int = 64
     channels: int = 16
     """of the map that the ControlNet is given"""
@@ -66,12 +66,11 @@ class Config(LoopConfig):
 
 
 class LayoutSamples(GraphSamples):
-    """Graphs with true masks [O, M, M] as `mask` and the relations' positions in `RELATIONS` as `relation` [R]."""
+    """Graphs with true masks [O, M, M] as `mask`."""
 
     def data(self, graph: SceneGraph, features: Features, whole: SceneGraph) -> Data:
         data = super().data(graph, features, whole)
         data.mask = torch.stack([torch.from_numpy(stencil(o.name, (MASK_SIDE, MASK_SIDE))) for o in whole.objects])
-        data.relation = torch.tensor([RELATIONS.index(r.predicate) for r in graph.relations], dtype=torch.long)
         return data
 
 
@@ -85,37 +84,22 @@ class LayoutLosses(nn.Module):
     def forward(self, graphs: Batch) -> tuple[dict[str, Tensor], Layout]:
         """A batch of `LayoutSamples` → the losses by name, and the layout with the true boxes."""
         predictor = self.adapter.layout
-        objects, _ = self.adapter.graph_encoder(graphs.x, graphs.edge_attr, graphs.edge_index)
-        boxes, true = predictor.predict_boxes(objects), graphs.layout
-        layout = predictor(objects, with_boxes(graphs), self.size)
+        objects, relations = self.adapter.graph_encoder(graphs.x, graphs.edge_attr, graphs.edge_index)
+        boxes, true = predictor.box(objects, relations, graphs), graphs.layout
+        layout = predictor.composed(objects, true, graphs, self.size)
         cells = cell_classes(graphs.mask.float(), true, graphs.batch, self.size)
         losses = {
-            "boxes": box_loss(boxes, true),
+            "boxes": layout_loss(boxes, graphs),
             "masks": F.binary_cross_entropy(layout.masks.clamp(1e-4, 1 - 1e-4), graphs.mask.float()),
             "cells": cell_loss(predictor, layout.semantics, graphs.x, graphs.batch, cells),
-            "relations": RELATION_WEIGHT * relation_loss(boxes, graphs.edge_index, graphs.relation),
-            "overlap": OVERLAP_WEIGHT * overlap_loss(boxes, graphs.edge_index, graphs.relation, graphs.batch),
         }
         return losses, layout
 
 
-def with_boxes(graphs: Batch) -> Batch:
-    """The same graphs, told with all their boxes."""
-    told = graphs.clone()
-    told.box, told.has_box = graphs.layout, torch.ones_like(graphs.has_box)
-    return told
-
-
-def layout_figures(model: LayoutAdapter, graphs: Batch) -> dict[str, float]:
+def measure(model: LayoutAdapter, graphs: Batch) -> dict[str, float]:
     """Of boxes predicted for graphs without any: mean IoU with the true ones, and how many layouts obey their graph."""
-    objects, _ = model.graph_encoder(graphs.x, graphs.edge_attr, graphs.edge_index)
-    boxes = model.layout.predict_boxes(objects)
-    overlap = box_iou(boxes, graphs.layout).diagonal().mean().item()
-    obeyed = torch.ones(graphs.num_graphs, dtype=torch.bool)
-    for (s, o), relation in zip(graphs.edge_index.T.tolist(), graphs.relation.tolist(), strict=True):
-        if spatial_relation(tuple(boxes[s].tolist()), tuple(boxes[o].tolist())) != RELATIONS[relation]:
-            obeyed[graphs.batch[s]] = False
-    return {"box IoU": overlap, "layouts that obey their graph": obeyed.float().mean().item()}
+    features = model.graph_encoder(graphs.x, graphs.edge_attr, graphs.edge_index)
+    return layout_figures(model.layout.box(*features, graphs), graphs)
 
 
 def main(config: Config) -> None:
@@ -124,12 +108,11 @@ def main(config: Config) -> None:
     out = config.out or config.run_dir / "layout.safetensors"
     encoder = phrase_encoder(config.phrases, base, config.bert)
     encode = RememberedPhrases(encoder)
-    total = config.steps * config.accumulate * PartialState().num_processes * config.batch_size
     nothing = torch.zeros(config.pictures, 0)  # no pictures take part
-    samples = LayoutSamples(nothing, "train", encode, total)
-    validation = LayoutSamples(nothing[:SHOWN], "val", encode, total)
+    samples = LayoutSamples(nothing, "train", encode)
+    validation = LayoutSamples(nothing[:SHOWN], "val", encode)
     told = validation.batch([without_boxes(graph) for graph in validation.graphs], validation.graphs).to(base.device)
-    sizes = ("graph_dim", "graph_hidden", "graph_layers", "layout_width", "channels")
+    sizes = ("graph_dim", "graph_hidden", "graph_layers", "box_layers", "objects", "layout_width", "channels")
     adapter_config = {k: getattr(config, k) for k in sizes} | {"phrase_dim": encoder.dim}
     torch.manual_seed(config.seed)
     size = (base.unet.config["sample_size"],) * 2
@@ -141,7 +124,7 @@ def main(config: Config) -> None:
         return torch.stack(list(losses.values())).sum(), {name: value.item() for name, value in losses.items()}
 
     def report(model: nn.Module) -> dict[str, float]:
-        figures = layout_figures(model.adapter, told)
+        figures = measure(model.adapter, told)
         tqdm.write(", ".join(f"{name} {value:.3f}" for name, value in figures.items()))
         return figures
 

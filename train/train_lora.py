@@ -7,33 +7,11 @@ added to every token. Text model and knowledge encoder are frozen; of the UNet t
 out: the LoRA, which ComfyUI's own *Load LoRA* applies, and the encoder that *Structure-CLIP Encode* needs.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import torch
-from accelerate import PartialState
-from peft import LoraConfig
-from peft.utils import get_peft_model_state_dict
-from torch import Tensor, nn
-from tqdm import tqdm
-
 from sg_models import sg_mini
-from sg_models.adapter import write_adapter
-from sg_models.safetensors_file import write_weights
-from sg_models.scene_graph import SceneGraph
-from train.base_model import ADAPTERS, LORAS, diffusion_loss, load_base, train_attention
-from train.command_line import run
-from train.conditioning import StructureClipConditioner
-from train.graph_variation import told
-from train.ldm_names import ldm_name
-from train.loop import LoopConfig, train
-from train.picture_grid import save_grid
-from train.sampling import draw_graphs, starting_noise
-from train.shapes import scene, seeds
-from train.shapes_latents import shapes_latents
-from train.structure_clip_file import read_structure_clip, structure_clip_adapter
+from train.loop import LoopConfig
 
 EMPTY_RATE = 0.10
 TARGETS = ["to_q", "to_k", "to_v", "to_out.0"]

@@ -56,6 +56,7 @@ CONFIG = {
     "graph_dim": 32,
     "graph_hidden": 64,
     "graph_layers": 2,
+    "box_layers": 2,
     "token_dim": 64,
     "token_hidden": 64,
     "tokens": 16,
@@ -326,7 +327,7 @@ def padding(bench: Bench) -> dict:
     """What stands in tokens that are marked as padding changes nothing."""
     embeds = bench.embeds()
     other = embeds.tokens.clone()
-    other[..., :-1] += 5.0 * (1.0 - other[..., -1:])
+    other[..., : -pack("sg_models.gated_attention").TOKEN_EXTRAS] += 5.0 * (1.0 - other[..., -1:])
     changed = dataclasses.replace(embeds, tokens=other)
     return {
         "padded": int((1.0 - other[..., -1]).sum()),

@@ -84,8 +84,6 @@ def test_nothing_is_written_beside_the_pack(name, drawn, base_directory):
     assert [path.name for path in (base_directory / "custom_nodes").iterdir()] == [PACK]
 
 
-# strict: the first weights that reach this fail the test, and then this mark has to go
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason="the shipped weights are a first stage; see README")
 def test_oracle_finds_the_graph(drawn):
     oracle = pytest.importorskip("train.oracle", reason="the oracle needs the train extra")
     (text,) = [

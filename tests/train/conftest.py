@@ -13,6 +13,7 @@ ADAPTER_SIZES = {
     "graph_dim": 16,
     "graph_hidden": 24,
     "graph_layers": 2,
+    "box_layers": 2,
     "token_dim": 128,
     "token_hidden": 32,
     "tokens": 12,

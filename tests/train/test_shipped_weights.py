@@ -18,7 +18,7 @@ MAX_CHECKPOINT_BYTES = 32_000_000
 
 
 # strict: the first weights that reach this fail the test, and then this mark has to go
-FIRST_STAGE = pytest.mark.xfail(strict=True, reason="the shipped weights are a first stage; see README, Results")
+UNFINISHED = pytest.mark.xfail(strict=True, reason="the shipped weights are not finished; see README, Results")
 
 
 @pytest.fixture(scope="module")
@@ -50,19 +50,31 @@ def round_trip(base: BaseModel, count: int) -> dict[str, list[float]]:
 
 def test_autoencoder_keeps_what_the_oracle_looks_for(sg_mini_base: BaseModel):
     figures = round_trip(sg_mini_base, 200)
-    # on 1,000 pictures 0.989 and 0.975
-    assert figures["attribute binding"][0] >= 0.97
-    assert figures["relation accuracy"][0] >= 0.95
+    # on 1,000 pictures 0.992 and 0.981
+    assert figures["attribute binding"][0] >= 0.98
+    assert figures["relation accuracy"][0] >= 0.96
 
 
-@FIRST_STAGE
-def test_variant_vi_obeys_held_out_graphs_and_the_caption_does_not(sg_mini_base: BaseModel):
+@pytest.fixture(scope="module")
+def obedience(sg_mini_base: BaseModel) -> dict[str, dict[str, list[float]]]:
+    """The figures of (i), by the name of none, and of (vi), on the same few held-out graphs and the same noise."""
     graphs = [without_boxes(scene(s).graph) for s in seeds("held-out", 24)]
     noise = starting_noise(sg_mini_base, 1, len(graphs), sg_mini.SIDE)
     figures = {}
     for name in ("none", "vi"):
         pictures = draw_graphs(sg_mini_base, load_variant(sg_mini_base, name), graphs, noise)
         figures[name] = summary([judge(np.asarray(to_pil(p)), g) for p, g in zip(pictures, graphs, strict=True)])
-    assert figures["vi"]["relation accuracy"][0] >= figures["none"]["relation accuracy"][0] + 0.2
-    assert figures["vi"]["relation accuracy"][0] >= 0.9
-    assert figures["vi"]["attribute binding"][0] >= 0.9
+    return figures
+
+
+def test_variant_vi_obeys_graphs_better_than_the_caption_does(obedience: dict):
+    for metric in ("object recall", "attribute binding", "relation accuracy"):
+        assert obedience["vi"][metric][0] > obedience["none"][metric][0]
+    assert obedience["vi"]["attribute binding"][0] >= 0.55
+
+
+@UNFINISHED
+def test_variant_vi_obeys_held_out_graphs(obedience: dict):
+    assert obedience["vi"]["relation accuracy"][0] >= obedience["none"]["relation accuracy"][0] + 0.2
+    assert obedience["vi"]["relation accuracy"][0] >= 0.9
+    assert obedience["vi"]["attribute binding"][0] >= 0.9

@@ -11,14 +11,14 @@ from accelerate.state import AcceleratorState
 from sg_models.adapter import read_adapter
 from sg_models.phrase_features import RememberedPhrases
 from train import train_gsa
-from train.base_model import load_sg_mini
+from train.base_model import diffusion_loss, load_sg_mini
 from train.graph_samples import GraphSamples
-from train.graph_variation import ALL_BOXES_RATE, all_boxes_rate, told, without_boxes
+from train.graph_variation import told, without_boxes
 from train.phrase_encoders import ClipPhrases
 from train.sampling import draw_graphs, starting_noise
 from train.shapes import scene, seeds
 from train.shapes_latents import shapes_latents
-from train.train_gsa import OPEN_GATE, Config, GroundedDenoiser, main, open_gates
+from train.train_gsa import OPEN_GATE, Config, GroundedDenoiser, main, object_places, open_gates
 from train.trained_adapter import load_variant
 
 
@@ -60,7 +60,6 @@ def test_writes_an_adapter_that_changes_what_the_base_draws(config: Config, quic
     assert (file.dataset, file.steps) == ("shapes", 3)
     gates = [gate.item() for name, gate in file.state_dict.items() if ".alpha_" in name]
     assert gates and all(gate not in (0, OPEN_GATE) for gate in gates), "the gates did not learn"
-    assert not any("layout" in name for name in file.state_dict), "the head that training alone needs was kept"
     base = load_sg_mini(sg_mini_checkpoint).frozen()
     condition = load_variant(base, str(config.out))
     graph, noise = scene(0).graph, starting_noise(base, 0, 1, 128)
@@ -84,12 +83,12 @@ def latents(base, config: Config):
 
 
 def samples_of(base, config: Config) -> GraphSamples:
-    return GraphSamples(latents(base, config), "train", RememberedPhrases(ClipPhrases(base)), total=1000)
+    return GraphSamples(latents(base, config), "train", RememberedPhrases(ClipPhrases(base)))
 
 
 def test_nothing_of_the_base_is_trained(base, make_adapter):
     model = GroundedDenoiser(base.unet, make_adapter().requires_grad_(True))
-    assert {name.split(".")[0] for name, _ in model.named_parameters()} == {"adapter", "layout"}
+    assert {name.split(".")[0] for name, _ in model.named_parameters()} == {"adapter"}
 
 
 def test_training_starts_from_the_base_bit_for_bit_with_open_gates_that_learn(base, make_adapter, config: Config):
@@ -109,13 +108,40 @@ def test_training_starts_from_the_base_bit_for_bit_with_open_gates_that_learn(ba
             assert out.weight.grad.abs().max() > 0, f"a dead gradient in {address}"
 
 
-def test_boxes_are_given_often_at_first_and_later_as_people_give_them():
-    rates = [all_boxes_rate(progress) for progress in np.linspace(0, 1, 101)]
-    assert rates == sorted(rates, reverse=True) and rates[0] > 0.5
-    assert rates[50:] == [ALL_BOXES_RATE] * 51
+def test_every_object_has_the_same_say_in_the_loss():
+    boxes = torch.tensor([[0.25, 0.25, 0.375, 0.375], [0.5, 0.5, 1.0, 1.0], [0.1, 0.2, 0.33, 0.47]])
+    places = object_places(boxes, torch.tensor([0, 0, 1]), 3, (16, 16))
+    assert places.mean().item() == pytest.approx(1.0)
+    background = places[0, 0, 0]
+    small, large = places[0, 4:6, 4:6] - background, places[0, 8:, 8:] - background
+    assert small.sum().item() == pytest.approx(large.sum().item(), rel=1e-4)
+    assert large.min() > 0 and (places[0] == background).sum() == 16 * 16 - 4 - 64
+    assert places[1].max() > background and (places[2] == background).all(), "an object in another one's picture"
 
 
-def test_the_layout_head_is_shown_the_boxes_that_the_graph_keeps_to_itself(base, config: Config):
+def test_a_place_that_counts_double_counts_double(base):
+    predicted, target = torch.randn(2, 4, 8, 8), torch.randn(2, 4, 8, 8)
+    timesteps, places = torch.tensor([10, 500]), torch.rand(2, 8, 8)
+    plain = diffusion_loss(base, predicted, target, timesteps)
+    torch.testing.assert_close(
+        diffusion_loss(base, predicted, target, timesteps, torch.full((2, 8, 8), 2.0)), 2 * plain
+    )
+    moved = predicted.clone()
+    moved[0, :, 0, 0] += 1
+    places[0, 0, 0] = 0
+    assert diffusion_loss(base, moved, target, timesteps, places) == diffusion_loss(
+        base, predicted, target, timesteps, places
+    )
+
+
+def test_the_noisiest_timesteps_count_as_much_as_the_limit_lets_them(base):
+    predicted, target = torch.randn(1, 4, 8, 8), torch.randn(1, 4, 8, 8)
+    last = torch.tensor([999])
+    low, high = (diffusion_loss(base, predicted, target, last, max_weight=limit).item() for limit in (10.0, 50.0))
+    assert high == pytest.approx(5 * low, rel=1e-4)
+
+
+def test_training_knows_the_boxes_that_the_graph_keeps_to_itself(base, config: Config):
     samples = samples_of(base, config)
     whole = samples.graphs[:4]
     data = samples.batch([without_boxes(graph) for graph in whole], whole)
@@ -123,11 +149,25 @@ def test_the_layout_head_is_shown_the_boxes_that_the_graph_keeps_to_itself(base,
     torch.testing.assert_close(data.layout, torch.tensor([o.box for graph in whole for o in graph.objects]))
 
 
+def test_the_unet_is_given_the_true_boxes_and_the_predictor_is_not(base, make_adapter, config: Config):
+    samples = samples_of(base, config)
+    whole = samples.graphs[:2]
+    x, context = samples.latents[:2], base.encode_prompts(["an image"]).expand(2, -1, -1)
+    timesteps, null = torch.tensor([900, 900]), torch.zeros(2, dtype=torch.bool)
+    model = GroundedDenoiser(base.unet, make_adapter(gate=1.0))
+    graphs = samples.batch([without_boxes(graph) for graph in whole], whole)
+    said, boxes = model(x, timesteps, context, graphs, null)
+    graphs.layout = graphs.layout.roll(1, dims=0)
+    moved, same = model(x, timesteps, context, graphs, null)
+    assert not torch.allclose(said, moved, atol=1e-4)
+    assert torch.equal(boxes, same)
+
+
 def test_a_sample_is_the_same_at_every_call(base, config: Config):
     samples = samples_of(base, config)
     (x, graphs, null), (x2, graphs2, null2) = samples(range(40, 48)), samples(range(40, 48))
     assert torch.equal(x, x2) and torch.equal(null, null2)
-    for name in ("x", "edge_attr", "edge_index", "box", "has_box", "instance"):
+    for name in ("x", "edge_attr", "edge_index", "box", "has_box", "instance", "layout", "relation"):
         assert torch.equal(graphs[name], graphs2[name]), name
 
 

@@ -9,14 +9,17 @@ from diffusers.models.attention import GatedSelfAttentionDense
 from torch import Tensor
 
 from sg_models.gated_attention import (
+    TOKEN_EXTRAS,
     GatedSelfAttention,
     GatedSelfAttentionBlocks,
+    cells_in_boxes,
     scaled_dot_product_attention,
     visual_size,
 )
 
 WIDTH, TOKEN_DIM, HEADS, TOKENS = 32, 12, 4, 5
 SIZE = (4, 6)
+EVERYWHERE = (0.0, 0.0, 1.0, 1.0)
 
 
 def layer(position_frequencies: int = 0, gates: tuple[float, float] | None = (0.7, -0.4), **host) -> GatedSelfAttention:
@@ -39,14 +42,21 @@ def visual(batch: int = 2, size: tuple[int, int] = SIZE, seed: int = 1) -> Tenso
 def tokens(batch: int = 2, valid: int = TOKENS, seed: int = 2) -> Tensor:
     content = torch.randn(batch, TOKENS, TOKEN_DIM, generator=torch.Generator().manual_seed(seed))
     mask = (torch.arange(TOKENS) < valid).float().expand(batch, -1)[..., None]
-    return torch.cat([content, mask], dim=-1)
+    return torch.cat([content, torch.tensor(EVERYWHERE).expand(batch, TOKENS, -1), mask], dim=-1)
+
+
+def in_boxes(given: Tensor, boxes: list[list[float]]) -> Tensor:
+    """The same tokens, the first ones seen in these boxes alone."""
+    given = given.clone()
+    given[:, : len(boxes), -TOKEN_EXTRAS:-1] = torch.tensor(boxes)
+    return given
 
 
 def by_hand(made: GatedSelfAttention, x: Tensor, given: Tensor, strength: float, positions: Tensor | None) -> Tensor:
-    """Equation 8 of GLIGEN in plain steps, one row and one head at a time, over the valid tokens alone."""
+    """Equation 8 of GLIGEN in plain steps, one row and one head at a time over valid tokens of the whole picture."""
     rows = []
     for row, row_tokens in zip(x, given, strict=True):
-        grounding = row_tokens[row_tokens[:, -1] == 1][:, :-1] @ made.linear.weight.T + made.linear.bias
+        grounding = row_tokens[row_tokens[:, -1] == 1][:, :-TOKEN_EXTRAS] @ made.linear.weight.T + made.linear.bias
         count = len(row)
         context = F.layer_norm(torch.cat([row, grounding]), (WIDTH,), made.norm1.weight, made.norm1.bias)
         if positions is not None:
@@ -87,7 +97,7 @@ def test_equals_diffusers_layer_under_the_same_names():
     theirs = GatedSelfAttentionDense(WIDTH, TOKEN_DIM, HEADS, WIDTH // HEADS)
     theirs.load_state_dict(made.state_dict())  # strict: GLIGEN's own names
     with torch.no_grad():
-        torch.testing.assert_close(made(x, given, SIZE), theirs(x, given[..., :-1]), atol=2e-5, rtol=1e-5)
+        torch.testing.assert_close(made(x, given, SIZE), theirs(x, given[..., :-TOKEN_EXTRAS]), atol=2e-5, rtol=1e-5)
 
 
 def test_positions_are_row_and_column_of_the_centre():
@@ -116,7 +126,7 @@ def test_the_size_matters_where_positions_are_known():
 @pytest.mark.parametrize("content", [0.0, 1.0, -300.0, 1e4])
 def test_padding_changes_nothing_whatever_it_holds(content: float):
     made, x, given = layer(), visual(), tokens()
-    padding = torch.full((2, 7, TOKEN_DIM + 1), content)
+    padding = torch.full((2, 7, TOKEN_DIM + TOKEN_EXTRAS), content)
     padding[..., -1] = 0
     with torch.no_grad():
         padded = made(x, torch.cat([given, padding], dim=1), SIZE)
@@ -127,8 +137,43 @@ def test_padding_gets_no_gradient():
     made, given = layer(), tokens(valid=2).requires_grad_()
     made(visual(), given, SIZE).square().sum().backward()
     assert given.grad is not None
-    assert given.grad[:, :2, :-1].abs().min() > 0
-    assert given.grad[:, 2:, :-1].abs().max() == 0
+    content = given.grad[..., :-TOKEN_EXTRAS]
+    assert content[:, :2].abs().min() > 0
+    assert content[:, 2:].abs().max() == 0
+
+
+def test_a_token_is_seen_from_inside_its_box_alone():
+    made, x = layer(), visual()
+    boxes = [[0.5, 0.25, 1.0, 0.75]]  # of 4 × 6 cells: rows 1 and 2, columns 3 to 5
+    given, other = in_boxes(tokens(), boxes), in_boxes(tokens(), boxes)
+    other[:, 0, :TOKEN_DIM] += 3.0
+    changed = (made(x, given, SIZE) - made(x, other, SIZE)).abs().amax(dim=-1).reshape(2, *SIZE)
+    inside = torch.zeros(SIZE, dtype=torch.bool)
+    inside[1:3, 3:] = True
+    assert changed[:, inside].min() > 1e-4
+    assert changed[:, ~inside].max() == 0
+
+
+def test_the_same_token_in_another_box_is_seen_elsewhere():
+    made, x = layer(), visual()
+    left, right = [[0.0, 0.0, 0.4, 1.0]], [[0.6, 0.0, 1.0, 1.0]]
+    assert not torch.allclose(made(x, in_boxes(tokens(), left), SIZE), made(x, in_boxes(tokens(), right), SIZE))
+
+
+@pytest.mark.parametrize(
+    ("box", "rows", "columns"),
+    [
+        ([0.0, 0.0, 1.0, 1.0], range(4), range(6)),
+        ([0.0, 0.0, 0.5, 0.25], range(1), range(3)),  # xyxy: half the width, a quarter of the height
+        ([0.5, 0.25, 0.6, 0.95], range(1, 4), range(3, 4)),  # not xywh
+        ([0.49, 0.24, 0.51, 0.26], range(2), range(2, 4)),  # a cell that is touched counts
+        ([0.9, 0.9, 0.9, 0.9], range(3, 4), range(5, 6)),  # not even a point is lost
+    ],
+)
+def test_cells_in_a_box(box: list[float], rows: range, columns: range):
+    expected = torch.zeros(SIZE, dtype=torch.bool)
+    expected[rows.start : rows.stop, columns.start : columns.stop] = True
+    assert torch.equal(cells_in_boxes(torch.tensor([[box]]), SIZE).reshape(SIZE), expected)
 
 
 def test_no_valid_token_at_all_is_finite():
@@ -179,7 +224,7 @@ def test_queries_are_the_visual_positions_alone():
 
     layer(attention=attention)(visual(), tokens(), SIZE)
     count = SIZE[0] * SIZE[1]
-    assert seen == [(count, count + TOKENS, count + TOKENS, HEADS, (2, 1, 1, count + TOKENS))]
+    assert seen == [(count, count + TOKENS, count + TOKENS, HEADS, (2, 1, count, count + TOKENS))]
 
 
 @pytest.mark.parametrize("frequencies", [0, 8])

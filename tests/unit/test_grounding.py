@@ -8,7 +8,8 @@ from torch import Tensor
 from torch_geometric.data import Batch, Data
 
 from sg_models.fourier import fourier_features
-from sg_models.grounding import BOX_FREQUENCIES, GroundingTokens
+from sg_models.gated_attention import TOKEN_EXTRAS
+from sg_models.grounding import BOX_FREQUENCIES, EVERYWHERE, GroundingTokens
 
 GRAPH_DIM, PHRASE_DIM, TOKEN_DIM, COUNT = 6, 5, 8, 9
 
@@ -45,23 +46,31 @@ def features(data: Data) -> tuple[Tensor, Tensor]:
 @torch.no_grad()
 def tokens(made: GroundingTokens, *graphs: Data) -> Tensor:
     batch = Batch.from_data_list(list(graphs))
-    return made(*features(batch), batch)
+    return made(*features(batch), batch.box, batch)
 
 
 def test_objects_first_then_relations_then_padding():
     made = module()
     result = tokens(made, graph([0, 1, 2], [(0, 1)]))
-    assert result.shape == (1, COUNT, TOKEN_DIM + 1)
+    assert result.shape == (1, COUNT, TOKEN_DIM + TOKEN_EXTRAS)
     assert result[0, :, -1].tolist() == [1, 1, 1, 1, 0, 0, 0, 0, 0]
-    assert torch.equal(result[0, 4:, :-1], made.null_token[4:])  # padding holds the nulls of its own places
+    assert torch.equal(result[0, 4:, :-TOKEN_EXTRAS], made.null_token[4:])  # padding holds the nulls of its own places
+
+
+def test_objects_are_seen_in_their_boxes_and_all_else_everywhere():
+    made, boxes = module(), {0: [0.1, 0.2, 0.5, 0.9], 1: [0.5, 0.0, 1.0, 0.25]}
+    places = tokens(made, graph([0, 1], [(0, 1)], boxes))[0, :, -TOKEN_EXTRAS:-1]
+    torch.testing.assert_close(places[:2], torch.tensor(list(boxes.values())))
+    assert (places[2:] == torch.tensor(EVERYWHERE)).all()
+    assert (made.null_tokens(2)[..., -TOKEN_EXTRAS:-1] == torch.tensor(EVERYWHERE)).all()
 
 
 def test_a_token_is_the_mix_of_its_features_plus_role_and_instance():
-    made, box = module(), [0.1, 0.2, 0.5, 0.9]
-    data = graph([0, 1], [(1, 0)], {0: box})
+    made, places = module(), [[0.1, 0.2, 0.5, 0.9], [0.5, 0.0, 1.0, 0.25]]
+    data = graph([0, 1], [(1, 0)], dict(enumerate(places)))
     objects, relations = features(data)
     with torch.no_grad():
-        boxes = [fourier_features(torch.tensor(box), BOX_FREQUENCIES), made.null_box]
+        boxes = fourier_features(torch.tensor(places), BOX_FREQUENCIES)
         expected = [
             made.mix(torch.cat([objects[i], data.x[i], boxes[i]])) + made.role.weight[0] + made.instance.weight[i]
             for i in range(2)
@@ -69,7 +78,7 @@ def test_a_token_is_the_mix_of_its_features_plus_role_and_instance():
         subject, object_ = made.as_subject(made.instance.weight[1]), made.as_object(made.instance.weight[0])
         mixed = made.mix(torch.cat([relations[0], data.edge_attr[0], made.null_box]))
         expected.append(mixed + made.role.weight[1] + subject + object_)
-    torch.testing.assert_close(tokens(made, data)[0, :3, :-1], torch.stack(expected), atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(tokens(made, data)[0, :3, :-TOKEN_EXTRAS], torch.stack(expected), atol=1e-6, rtol=1e-5)
 
 
 def test_a_left_of_b_differs_from_b_left_of_a():
@@ -114,31 +123,27 @@ def test_a_full_graph_leaves_no_padding():
     assert result[0, :, -1].tolist() == [1.0] * COUNT
 
 
-def test_the_box_changes_the_token_and_no_box_is_not_a_box_of_zeros():
+def test_the_box_changes_the_tokens_content():
     made = module()
-    without, here, there = (
-        tokens(made, graph([0], boxes=boxes))[0, 0]
-        for boxes in (None, {0: [0.0, 0.0, 0.5, 0.5]}, {0: [0.5, 0.5, 1.0, 1.0]})
+    here, there = (
+        tokens(made, graph([0], boxes={0: box}))[0, 0, :-TOKEN_EXTRAS]
+        for box in ([0.0, 0.0, 0.5, 0.5], [0.5, 0.5, 1.0, 1.0])
     )
     assert not torch.allclose(here, there, atol=1e-3)
-    assert not torch.allclose(without, here, atol=1e-3)
-    data = graph([0])
-    data.box.fill_(0.7)  # what stands there without has_box is not looked at
-    assert torch.equal(tokens(made, data)[0, 0], without)
 
 
-def test_the_null_box_is_learned_from_objects_and_relations_without_one():
+def test_the_null_box_is_learned_from_relations():
     made = module()
     batch = Batch.from_data_list([graph([0, 1], [(0, 1)], {0: [0.0, 0.0, 0.5, 0.5], 1: [0.5, 0.5, 1.0, 1.0]})])
-    made(*features(batch), batch).sum().backward()
+    made(*features(batch), batch.box, batch).sum().backward()
     assert made.null_box.grad is not None and made.null_box.grad.abs().max() > 0
 
 
 def test_null_tokens_are_learned_and_all_valid():
     made = module()
     result = made.null_tokens(3)
-    assert result.shape == (3, COUNT, TOKEN_DIM + 1)
-    assert torch.equal(result[2, :, :-1], made.null_token)
+    assert result.shape == (3, COUNT, TOKEN_DIM + TOKEN_EXTRAS)
+    assert torch.equal(result[2, :, :-TOKEN_EXTRAS], made.null_token)
     assert (result[..., -1] == 1).all()
     result.square().sum().backward()
     assert made.null_token.grad is not None and made.null_token.grad.abs().min() > 0

@@ -1,11 +1,13 @@
 """The whole adapter of gated self-attention: from scene graphs to tokens, and the names in its file."""
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import Tensor
 
+from sg_models.gated_attention import TOKEN_EXTRAS
 from sg_models.graph_formats import parse_scene_graph
 from sg_models.gsa_adapter import GSAAdapter, graph_data
 from sg_models.phrase_features import Features, phrase_features
@@ -17,6 +19,7 @@ CONFIG = {
     "graph_dim": 8,
     "graph_hidden": 12,
     "graph_layers": 2,
+    "box_layers": 2,
     "token_dim": 10,
     "token_hidden": 16,
     "tokens": 7,
@@ -75,7 +78,7 @@ def test_the_graph_is_not_changed():
 def test_tokens_of_a_batch_equal_those_of_each_graph():
     graphs = [graph("a | on | b"), graph("c"), graph("a | left of | b\nb | left of | c\nd")]
     together = tokens(*graphs)
-    assert together.shape == (3, CONFIG["tokens"], CONFIG["token_dim"] + 1)
+    assert together.shape == (3, CONFIG["tokens"], CONFIG["token_dim"] + TOKEN_EXTRAS)
     torch.testing.assert_close(together, torch.cat([tokens(g) for g in graphs]), atol=1e-5, rtol=1e-5)
     assert together[..., -1].sum(dim=1).tolist() == [3, 1, 6]
 
@@ -105,7 +108,7 @@ def test_relations_in_another_order_give_the_same_set_of_tokens():
 
 def test_null_tokens_have_the_shape_of_a_graphs():
     made = adapter()
-    assert made.null_tokens(4).shape == (4, CONFIG["tokens"], CONFIG["token_dim"] + 1)
+    assert made.null_tokens(4).shape == (4, CONFIG["tokens"], CONFIG["token_dim"] + TOKEN_EXTRAS)
 
 
 def test_too_many_objects_and_relations_are_refused_in_words():
@@ -123,7 +126,7 @@ def test_as_many_as_there_are_tokens_is_allowed():
 
 def test_state_dict_names_are_the_file_contract():
     names = set(adapter().state_dict())
-    assert {name.split(".")[0] for name in names} == {"graph_encoder", "grounding", "gated_attention"}
+    assert {name.split(".")[0] for name in names} == {"graph_encoder", "layout", "grounding", "gated_attention"}
     for address in CONFIG["blocks"]:
         inside = {n.removeprefix(f"gated_attention.{address}.") for n in names if f".{address}." in n}
         assert inside == {
@@ -144,9 +147,23 @@ def test_nothing_outside_the_state_dict_matters():
         assert torch.equal(one.tokens([given], features(given)), other.tokens([given], features(given)))
 
 
-def test_tokens_reach_every_parameter_of_encoder_and_grounding():
-    made, given = adapter(), graph("a | on | b\nc")
+def placed(text: str, boxes: dict[int, tuple[float, float, float, float]]) -> SceneGraph:
+    """A graph with boxes for some of its objects."""
+    made = graph(text)
+    return replace(made, objects=tuple(replace(o, box=boxes.get(i)) for i, o in enumerate(made.objects)))
+
+
+def test_boxes_that_are_given_win_over_predicted_ones_object_by_object():
+    box = (0.25, 0.5, 0.5, 0.75)
+    without, with_one = (tokens(placed("a | on | b", boxes))[0, :, -TOKEN_EXTRAS:-1] for boxes in ({}, {1: box}))
+    assert with_one[1].tolist() == list(box)
+    assert without[1].tolist() != list(box)
+    assert ((0 <= with_one[0]) & (with_one[0] <= 1)).all()
+
+
+def test_tokens_reach_every_parameter_of_encoder_layout_and_grounding():
+    made, given = adapter(), placed("a | on | b\nc", {2: (0.1, 0.1, 0.4, 0.4)})
     tokens = made.tokens([given], features(given))
     (tokens.square().sum() + made.null_tokens(1).square().sum()).backward()
-    used = [*made.graph_encoder.named_parameters(), *made.grounding.named_parameters()]
+    used = [p for part in (made.graph_encoder, made.layout, made.grounding) for p in part.named_parameters()]
     assert [name for name, p in used if p.grad is None or not p.grad.abs().max() > 0] == []
