@@ -18,6 +18,7 @@ from .graph_formats import to_pyg
 from .grounding import GroundingTokens
 from .phrase_features import Features
 from .scene_graph import SceneGraph, SceneGraphError
+from .structure_clip import KNOWLEDGE
 
 KIND = "gsa"
 
@@ -41,7 +42,12 @@ def build_adapter(file: Adapter, **host: Any) -> "GSAAdapter":
     Raises `AdapterError` where the file's configuration or tensors do not make such a module.
     """
     file.check_kind(KIND)
-    return build_module(file, lambda: GSAAdapter(file.config, **host), file.state_dict)
+    return build_module(file, lambda: GSAAdapter(file.config, **host), gsa_tensors(file))
+
+
+def gsa_tensors(file: Adapter) -> dict[str, Tensor]:
+    """The tensors of an adapter file that are `GSAAdapter`'s: all but a frozen knowledge encoder's."""
+    return {name: tensor for name, tensor in file.state_dict.items() if not name.startswith(KNOWLEDGE)}
 
 
 class GSAAdapter(nn.Module):

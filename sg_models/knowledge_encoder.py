@@ -49,8 +49,8 @@ def triples(graph: SceneGraph) -> list[Triple]:
 class KnowledgeEncoder(nn.Module):
     """Triples [B, T] as word vectors → triple features [B, T, D].
 
-    `word_dim` of the word vectors, `dim` D of the features, `layers` and `heads` of the transformer, `count` T: the
-    most triples of a graph.
+    `word_dim` W of the word vectors, `dim` D of the features, `layers` and `heads` of the transformer, `count` T: the
+    most triples of a graph; `length`: the most tokens of a head, relation or tail that its word vector is made of.
     """
 
     def __init__(
@@ -60,13 +60,14 @@ class KnowledgeEncoder(nn.Module):
         layers: int,
         heads: int,
         count: int,
+        length: int,
         *,
         dtype: torch.dtype | None = None,
         device: torch.device | str | None = None,
     ) -> None:
         super().__init__()
         factory: dict[str, Any] = {"dtype": dtype, "device": device}
-        self.count = count
+        self.dim, self.count, self.length = dim, count, length
         self.word = nn.Linear(word_dim, dim, **factory)
         layer = nn.TransformerEncoderLayer(
             dim, heads, 4 * dim, dropout=0.0, activation="gelu", batch_first=True, norm_first=True, **factory

@@ -16,6 +16,14 @@ Features = tuple[Tensor, Tensor]  # of a graph's objects [O, P] and relations [R
 EncodeGraphs = Callable[[Sequence[SceneGraph]], list[Features]]
 
 
+class GraphFeatures(Protocol):
+    """`EncodeGraphs` that says how wide its vectors are."""
+
+    dim: int
+
+    def __call__(self, graphs: Sequence[SceneGraph]) -> list[Features]: ...
+
+
 class PhraseEncoder(Protocol):
     """A frozen text model that turns phrases into vectors; `name` is what adapter files call it."""
 
@@ -47,7 +55,7 @@ class RememberedPhrases:
     """`EncodeGraphs` of a phrase encoder that encodes each phrase once in a run, and keeps the vectors on the CPU."""
 
     def __init__(self, encoder: PhraseEncoder) -> None:
-        self.encoder = encoder
+        self.encoder, self.dim = encoder, encoder.dim
         self.vectors: dict[str, Tensor] = {}
 
     def __call__(self, graphs: Sequence[SceneGraph]) -> list[Features]:

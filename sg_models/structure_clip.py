@@ -10,13 +10,51 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from .knowledge_encoder import KnowledgeEncoder, Triple, distinct_words, triples
+from .adapter import Adapter, build_module
+from .knowledge_encoder import KnowledgeEncoder, Triple, distinct_words, pooled, triples
 from .phrase_features import Features
 from .scene_graph import SceneGraph, SceneGraphError
 
 STRUCTURE_CLIP = "structure-clip"  # what adapter files call this phrase encoder
+KNOWLEDGE = "knowledge."  # the prefix of the knowledge encoder's tensors in adapter files
 KNOWLEDGE_WEIGHT = 0.2  # λ of the released training script
 EncodeWords = Callable[[list[str]], Tensor]  # P words → [P, W]
+
+
+def build_knowledge(file: Adapter) -> KnowledgeEncoder:
+    """The knowledge encoder of an adapter file, frozen, with its weights in float32.
+
+    Raises `AdapterError` where the file's configuration or tensors do not make one.
+    """
+    sizes = file.config.get("knowledge", {})
+    tensors = {k.removeprefix(KNOWLEDGE): v.float() for k, v in file.state_dict.items() if k.startswith(KNOWLEDGE)}
+    module = build_module(file, lambda: KnowledgeEncoder(**sizes), tensors)
+    module.load_state_dict(tensors)
+    return module.requires_grad_(False).eval()
+
+
+def graph_knowledge(graphs: Sequence[SceneGraph], encode_words: EncodeWords, encoder: KnowledgeEncoder) -> Tensor:
+    """What is added to the embeddings of graphs: [G, D].
+
+    Raises `SceneGraphError` for a graph with more triples than the encoder takes.
+    """
+    words, valid, _ = triple_words(graphs, encode_words, encoder.count)
+    return pooled(encoder(words, valid), valid)
+
+
+def check_triples(graph: SceneGraph, most: int) -> None:
+    """Raises `SceneGraphError` for a graph with more than that many triples."""
+    count = len(triples(graph))
+    if count > most:
+        raise SceneGraphError(
+            f"the graph has {count} triples (attributes and relations), and this adapter takes at most {most}; "
+            f"remove {count - most}"
+        )
+
+
+def with_knowledge(states: Tensor, knowledge: Tensor, weight: float) -> Tensor:
+    """Variant (ii)'s context: a caption's states [G, L, D] with the knowledge [G, D] of its graph in each of them."""
+    return states + weight * knowledge[:, None].to(states)
 
 
 def triple_words(
@@ -26,13 +64,9 @@ def triple_words(
 
     Raises `SceneGraphError` for a graph with more triples than `count`.
     """
+    for graph in graphs:
+        check_triples(graph, count)
     told = [triples(graph) for graph in graphs]
-    most = max(map(len, told))
-    if most > count:
-        raise SceneGraphError(
-            f"the graph has {most} triples (attributes and relations), and this adapter takes at most {count}; "
-            f"remove {most - count}"
-        )
     words = distinct_words(graphs)
     vectors, place = encode_words(words), {word: i for i, word in enumerate(words)}
     ids = torch.zeros(len(graphs), count, 3, dtype=torch.long)

@@ -27,7 +27,7 @@ from sg_models.safetensors_file import WeightsFileError, read_weights
 from train.ldm_names import ldm_names
 
 MODELS = Path(__file__).resolve().parent.parent / "models"  # sorted like ComfyUI's own folder of that name
-CHECKPOINTS, ADAPTERS = MODELS / "checkpoints", MODELS / "scene_graph"
+CHECKPOINTS, ADAPTERS, LORAS = MODELS / "checkpoints", MODELS / "scene_graph", MODELS / "loras"
 UNET_PREFIX, VAE_PREFIX, TEXT_PREFIX = (
     "model.diffusion_model.",
     "first_stage_model.taesd_",

@@ -11,11 +11,14 @@ from torch import Tensor
 
 from sg_models.caption import caption
 from sg_models.gsa_adapter import GSAAdapter
+from sg_models.knowledge_encoder import KnowledgeEncoder
 from sg_models.layout_adapter import LayoutAdapter
 from sg_models.phrase_features import EncodeGraphs
 from sg_models.scene_graph import SceneGraph
+from sg_models.structure_clip import check_triples, graph_knowledge, with_knowledge
 from train.base_model import BaseModel
 from train.grounded_unet import grounding
+from train.phrase_encoders import base_words
 
 GROUNDED_PROMPT = "an image"  # what the paper gives as text wherever the graph speaks for itself
 
@@ -62,6 +65,31 @@ class CaptionConditioner:
 
     def check_fits(self, graph: SceneGraph) -> None:
         """Whatever CLIP does not read of a long caption is lost, as it is for everyone."""
+
+
+class StructureClipConditioner:
+    """Variant (ii): the graph as a caption, with the knowledge of its triples added to every token.
+
+    For a base whose UNet has the LoRA that was trained on it.
+    """
+
+    def __init__(self, base: BaseModel, encoder: KnowledgeEncoder, weight: float) -> None:
+        self.base, self.encoder, self.weight = base, encoder.to(base.device), weight
+        self.words = base_words(base, encoder)
+
+    @torch.no_grad()
+    def __call__(self, graphs: Sequence[SceneGraph]) -> Conditions:
+        negative = self.base.encode_prompts([""]).expand(len(graphs), -1, -1)
+        return Conditions(self.context(graphs), negative)
+
+    @torch.no_grad()
+    def context(self, graphs: Sequence[SceneGraph]) -> Tensor:
+        """What the UNet is told about graphs: [B, 77, D]."""
+        states = self.base.encode_prompts([caption(graph) for graph in graphs])
+        return with_knowledge(states, graph_knowledge(graphs, self.words, self.encoder), self.weight)
+
+    def check_fits(self, graph: SceneGraph) -> None:
+        check_triples(graph, self.encoder.count)
 
 
 class GroundedConditioner:

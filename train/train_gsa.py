@@ -1,7 +1,8 @@
-"""Trains gated self-attention on a scene graph's grounding tokens: variants (v) and (vi).
+"""Trains gated self-attention on a scene graph's grounding tokens: variants (v), (vi) and (vii).
 
-    python train/train_gsa.py                  # (vi), CLIP phrases
-    python train/train_gsa.py --phrases bert   # (v)
+    python train/train_gsa.py                                                                      # (vi), CLIP phrases
+    python train/train_gsa.py --phrases bert                                                       # (v)
+    python train/train_structure_clip.py && python train/train_gsa.py --phrases structure-clip     # (vii)
 
 The base is frozen, the prompt is "an image", the graph encoder learns along, and one graph in ten is the null graph.
 The UNet learns with the true boxes, and a box predictor learns beside it to place what has none.
@@ -23,10 +24,10 @@ from torch_geometric.data import Batch
 from tqdm import tqdm
 
 from sg_models import sg_mini
-from sg_models.adapter import Adapter, write_adapter
+from sg_models.adapter import Adapter, AdapterError, read_adapter, write_adapter
 from sg_models.gsa_adapter import KIND, GSAAdapter
-from sg_models.phrase_features import RememberedPhrases
 from sg_models.scene_graph import SceneGraph
+from sg_models.structure_clip import STRUCTURE_CLIP
 from train.base_model import ADAPTERS, BaseModel, diffusion_loss, load_base, train_attention
 from train.command_line import run
 from train.conditioning import GROUNDED_PROMPT, Conditioner, GroundedConditioner
@@ -35,12 +36,12 @@ from train.graph_variation import without_boxes
 from train.grounded_unet import attach, block_sizes, grounding
 from train.layout_losses import layout_figures, layout_loss
 from train.loop import LoopConfig, Loss, train
-from train.phrase_encoders import phrase_encoder
+from train.phrase_encoders import graph_features
 from train.picture_grid import save_grid
 from train.sampling import draw_graphs, starting_noise
 from train.shapes_latents import shapes_latents
 
-VARIANTS = {"bert": "v", "clip": "vi"}
+VARIANTS = {"bert": "v", "clip": "vi", "structure-clip": "vii"}
 GATE_SPEED = 10  # gates learn this much faster than the rest
 OPEN_GATE = 0.5  # α at the start of training
 LAYOUT_WEIGHT = 0.2
@@ -53,10 +54,12 @@ LARGE = 0.129  # the part of the picture that a large object's box covers
 class Config(LoopConfig):
     base: str = sg_mini.NAME
     """sg-mini, or a diffusers folder or hub id of Stable Diffusion 2.x"""
-    phrases: Literal["clip", "bert"] = "clip"
+    phrases: Literal["clip", "bert", "structure-clip"] = "clip"
     """what encodes the graph's phrases"""
     bert: str | None = None
     """a folder or hub id of another BERT than the packaged one"""
+    structure_clip: Path = ADAPTERS / "structure-clip-sg-mini.safetensors"
+    """what train_structure_clip.py wrote, for phrases structure-clip"""
     steps: int = 7000
     batch_size: int = 32
     learning_rate: float = 1e-3
@@ -155,6 +158,15 @@ def adapter_sizes(config: Config, base: BaseModel, phrase_dim: int) -> dict[str,
     }
 
 
+def structure_clip(path: Path) -> Adapter:
+    """What `train_structure_clip.py` wrote; raises `AdapterError` if there is no such file."""
+    if not path.exists():
+        raise AdapterError(f"there is no {path}; run train/train_structure_clip.py first")
+    file = read_adapter(path)
+    file.check_kind(STRUCTURE_CLIP)
+    return file
+
+
 def measure(model: GroundedDenoiser, loss: Loss, validation: GraphSamples, device: torch.device) -> dict[str, float]:
     """Loss with the right, another picture's, and no graph, on the same noise; predicted boxes; and the gates."""
     whole, losses = validation.graphs, {}
@@ -192,13 +204,13 @@ def main(config: Config) -> None:
     variant = VARIANTS[config.phrases]
     config.run_dir = config.run_dir or Path("runs") / variant
     out = config.out or ADAPTERS / f"{variant}-gsa-{config.phrases}-{base.name}.safetensors"
-    encoder = phrase_encoder(config.phrases, base, config.bert)
-    encode = RememberedPhrases(encoder)
+    knowledge = structure_clip(config.structure_clip) if config.phrases == STRUCTURE_CLIP else None
+    encode = graph_features(config.phrases, base, config.bert, knowledge)
     samples, validation = (
         GraphSamples(shapes_latents(base, config.latents_dir, split, count), split, encode)
         for split, count in (("train", config.pictures), ("val", 128))
     )
-    sizes = adapter_sizes(config, base, encoder.dim)
+    sizes = adapter_sizes(config, base, encode.dim)
     torch.manual_seed(config.seed)
     adapter = GSAAdapter(sizes, attention=train_attention(base.unet))
     open_gates(adapter)
@@ -229,9 +241,12 @@ def main(config: Config) -> None:
         report=lambda model: measure(model, loss, validation, base.device),
     )
     state = {name: tensor.half() for name, tensor in model.adapter.state_dict().items()}
+    if knowledge is not None:  # frozen, and part of the adapter: its phrases are no one else's
+        state |= knowledge.state_dict
+        sizes |= {"knowledge": knowledge.config["knowledge"]}
     write_adapter(
         out,
-        Adapter(KIND, base.name, base.prediction_type, encoder.name, sizes, "shapes", config.steps, state),
+        Adapter(KIND, base.name, base.prediction_type, config.phrases, sizes, "shapes", config.steps, state),
     )
 
 

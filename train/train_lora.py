@@ -2,27 +2,49 @@
 
     python train/train_structure_clip.py && python train/train_lora.py
 
-The prompt is the graph as a caption, read by Structure-CLIP's text model, with the knowledge embedding of its triples
-added to every token. Text model and knowledge encoder are frozen; of the UNet the LoRA alone is trained. Two files come
-out: the LoRA, which ComfyUI's own *Load LoRA* applies, and the encoder that *Structure-CLIP Encode* needs.
+The prompt is the graph as a caption, read by the base's text model, with the knowledge embedding of the graph's triples
+added to every token. Text model and knowledge encoder are frozen; of the UNet, the LoRA alone is trained. What comes out
+is a file for ComfyUI's own *Load LoRA*; *Structure-CLIP Encode* makes the conditioning that belongs to it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import torch
+from accelerate import PartialState
+from diffusers import UNet2DConditionModel
+from torch import Tensor, nn
+from tqdm import tqdm
+
 from sg_models import sg_mini
-from train.loop import LoopConfig
+from sg_models.safetensors_file import write_weights
+from sg_models.scene_graph import SceneGraph
+from sg_models.structure_clip import build_knowledge
+from train.base_model import ADAPTERS, LORAS, BaseModel, diffusion_loss, load_base, train_attention
+from train.command_line import run
+from train.conditioning import StructureClipConditioner
+from train.graph_variation import told, without_boxes
+from train.loop import LoopConfig, train
+from train.lora import inject, lora_tensors
+from train.picture_grid import save_grid
+from train.sampling import draw_graphs, starting_noise
+from train.shapes import scene, seeds
+from train.shapes_latents import shapes_latents
+from train.train_gsa import structure_clip
 
 EMPTY_RATE = 0.10
-TARGETS = ["to_q", "to_k", "to_v", "to_out.0"]
+Batch = tuple[Tensor, list[SceneGraph], Tensor]
 
 
 @dataclass
 class Config(LoopConfig):
     base: str = sg_mini.NAME
     """sg-mini, or a diffusers folder or hub id of Stable Diffusion 2.x"""
-    structure_clip: Path = Path("runs/structure-clip/structure_clip.safetensors")
-    steps: int = 7600
+    structure_clip: Path = ADAPTERS / "structure-clip-sg-mini.safetensors"
+    """what train_structure_clip.py wrote"""
+    steps: int = 7000
     batch_size: int = 32
     learning_rate: float = 1e-3
     rank: int = 16
@@ -34,3 +56,91 @@ class Config(LoopConfig):
     """below 1, noisy timesteps are drawn more often: that is where the layout is decided"""
     out: Path | None = None
     """the LoRA, models/loras/ii-lora-structure-clip-<base>.safetensors if left out"""
+
+
+class LoraDenoiser(nn.Module):
+    """The frozen UNet with a LoRA in it, which is trained."""
+
+    def __init__(self, unet: UNet2DConditionModel, rank: int) -> None:
+        super().__init__()
+        inject(unet, rank)
+        self.unet = unet
+
+    def forward(self, noisy: Tensor, timesteps: Tensor, context: Tensor) -> Tensor:
+        """noisy [B, 4, H, W], context [B, 77, D] → the UNet's prediction."""
+        return self.unet(noisy, timesteps, context).sample
+
+
+class Samples:
+    """Latents and graphs by sample index; what a graph leaves unsaid is drawn from the index too."""
+
+    def __init__(self, latents: Tensor, split: str) -> None:
+        self.latents = latents
+        self.graphs = [scene(s).graph for s in tqdm(seeds(split, len(latents)), desc=f"{split} graphs", mininterval=5)]
+
+    def __call__(self, indices: Sequence[int]) -> Batch:
+        """Latents [B, 4, h, w], their graphs, and which of them are to be left out [B]."""
+        rngs = [np.random.default_rng((i, 13)) for i in indices]
+        which = [int(rng.integers(len(self.graphs))) for rng in rngs]
+        graphs = [told(self.graphs[w], rng) for w, rng in zip(which, rngs, strict=True)]
+        return self.latents[which], graphs, torch.tensor([rng.random() < EMPTY_RATE for rng in rngs])
+
+
+def draw_preview(base: BaseModel, condition: StructureClipConditioner, graphs: list[SceneGraph], path: Path) -> None:
+    """Three rows from the same noise: the right graphs, none, and each other's."""
+    noise = starting_noise(base, 0, len(graphs), base.unet.config["sample_size"] * 8)
+    rows = [
+        draw_graphs(base, condition, graphs, noise),
+        draw_graphs(base, condition, graphs, noise, guidance=0.0),
+        draw_graphs(base, condition, graphs[1:] + graphs[:1], noise),
+    ]
+    save_grid(torch.cat(rows), f"{path}.png")
+
+
+def main(config: Config) -> None:
+    base = load_base(config.base).to(PartialState().device).frozen()
+    file = structure_clip(config.structure_clip)
+    condition = StructureClipConditioner(base, build_knowledge(file), file.config["knowledge_weight"])
+    samples, validation = (
+        Samples(shapes_latents(base, config.latents_dir, split, count), split)
+        for split, count in (("train", config.pictures), ("val", 128))
+    )
+    torch.manual_seed(config.seed)
+    train_attention(base.unet)
+    model = LoraDenoiser(base.unet, config.rank)
+    empty = base.encode_prompts([""])
+
+    def loss(model: nn.Module, batch: Batch, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
+        latents, graphs, is_empty = batch
+        noisy, timesteps, target = base.noised(latents.to(base.device), generator, config.timestep_power)
+        context = torch.where(is_empty[:, None, None].to(base.device), empty, condition.context(graphs))
+        value = diffusion_loss(base, model(noisy, timesteps, context), target, timesteps)
+        return value, {"denoising": value.item()}
+
+    def report(model: nn.Module) -> dict[str, float]:
+        """Loss with the right and with another picture's graph, on the same noise."""
+        whole, nobody = validation.graphs, torch.zeros(len(validation.graphs), dtype=torch.bool)
+        right, shuffled = (
+            loss(model, (validation.latents, graphs, nobody), torch.Generator(base.device).manual_seed(0))[0].item()
+            for graphs in (whole, whole[1:] + whole[:1])
+        )
+        figures = {"val right graph": right, "gap": shuffled - right}
+        tqdm.write(", ".join(f"{name} {value:.4f}" for name, value in figures.items()))
+        return figures
+
+    shown = [without_boxes(graph) for graph in validation.graphs[:8]]
+    model = train(
+        config,
+        model,
+        loss,
+        samples,
+        preview=lambda model, path: draw_preview(base, condition, shown, path),
+        report=report,
+    )
+    out = config.out or LORAS / f"ii-lora-structure-clip-{base.name}.safetensors"
+    tensors = {name: tensor.half() for name, tensor in lora_tensors(model.unet).items()}
+    write_weights(out, tensors, {"scene_graph.structure_clip": config.structure_clip.stem})
+
+
+if __name__ == "__main__":
+    run(main, Config)

@@ -2,9 +2,10 @@
 
     python train/train_structure_clip.py
 
-Text and picture tower go on from `train_text_encoder.py`; the knowledge encoder is new. The losses are the paper's: a
-hinge against the hardest other caption of the batch, and a margin against the caption of the swapped graph. At the end
-it measures, on 2,000 held-out pictures, how often the true caption beats the swapped one, before and after.
+Text and picture tower go on from `train_text_encoder.py`; the knowledge encoder is new. The text tower stays frozen,
+unlike the paper's: its states are what the UNet is conditioned on. The losses are the paper's: a hinge against other
+captions of the batch, soon against the hardest one alone, and a margin against the caption of the swapped graph. Last,
+it measures on 2,000 held-out pictures how often the true caption beats the swapped one, before and after.
 """
 
 from collections.abc import Sequence
@@ -21,15 +22,16 @@ from tqdm import tqdm
 from transformers import CLIPTextConfig, CLIPTextModelWithProjection
 
 from sg_models import sg_mini
+from sg_models.adapter import Adapter, write_adapter
 from sg_models.caption import caption
 from sg_models.hard_negatives import hard_negative
-from sg_models.knowledge_encoder import KnowledgeEncoder, pooled, word_vectors
-from sg_models.safetensors_file import write_weights
+from sg_models.knowledge_encoder import KnowledgeEncoder
 from sg_models.scene_graph import SceneGraph
-from sg_models.structure_clip import KNOWLEDGE_WEIGHT, triple_words
-from train.base_model import clip_tokenizer, token_ids
+from sg_models.structure_clip import KNOWLEDGE, KNOWLEDGE_WEIGHT, STRUCTURE_CLIP, graph_knowledge
+from train.base_model import ADAPTERS, clip_tokenizer, token_ids
 from train.command_line import run
 from train.loop import LoopConfig, train
+from train.phrase_encoders import TokenMeans
 from train.shapes import SIDE, render, scene, seeds
 from train.train_text_encoder import PART, PictureTower
 
@@ -49,16 +51,16 @@ class Config(LoopConfig):
     """training pictures, rendered before the start"""
     text_encoder: Path = Path("runs/text_encoder/text_encoder.safetensors")
     picture_tower: Path = Path("runs/text_encoder/picture_tower.safetensors")
-    layers: int = 6
+    layers: int = 4
     heads: int = 4
     triples: int = 24
     """most triples of a graph, attributes and relations together"""
-    words: int = 5
+    length: int = 5
     """most tokens of a triple's subject, predicate or object"""
     knowledge_weight: float = KNOWLEDGE_WEIGHT
     pairs: int = 2000
     """held-out pictures for the measurement at the end"""
-    out: Path = Path("runs/structure-clip/structure_clip.safetensors")
+    out: Path = ADAPTERS / "structure-clip-sg-mini.safetensors"
 
 
 class StructureCLIP(nn.Module):
@@ -68,13 +70,13 @@ class StructureCLIP(nn.Module):
         super().__init__()
         self.text = CLIPTextModelWithProjection(CLIPTextConfig(**sg_mini.TEXT_MODEL))
         self.text.load_state_dict(load_file(config.text_encoder))
+        self.text.requires_grad_(False).eval()
         dim = sg_mini.TEXT_MODEL["projection_dim"]
         self.picture = PictureTower(dim)
         self.picture.load_state_dict(load_file(config.picture_tower))
-        width = sg_mini.TEXT_MODEL["hidden_size"]
-        self.knowledge = KnowledgeEncoder(width, dim, config.layers, config.heads, config.triples)
-        self.knowledge_weight, self.words = config.knowledge_weight, config.words
-        self.tokenizer = clip_tokenizer()
+        self.knowledge = KnowledgeEncoder(**knowledge_sizes(config))
+        self.knowledge_weight = config.knowledge_weight
+        self.words = TokenMeans(clip_tokenizer(), self.text.get_input_embeddings().weight, config.length)
 
     def forward(self, pictures: Tensor, graphs: Sequence[SceneGraph]) -> tuple[Tensor, Tensor]:
         """pictures [B, 3, 64, 64] in [-1, 1] and G graphs → embeddings [B, D] and [G, D] of unit length."""
@@ -82,24 +84,25 @@ class StructureCLIP(nn.Module):
 
     def embed(self, graphs: Sequence[SceneGraph]) -> Tensor:
         """Graphs as caption and triples: [G, D] of unit length."""
-        device = self.knowledge.gate.device
-        ids = token_ids(self.tokenizer, [caption(graph) for graph in graphs]).to(device)
+        ids = token_ids(self.words.tokenizer, [caption(graph) for graph in graphs]).to(self.knowledge.gate.device)
         text = self.text(input_ids=ids).text_embeds
-        words, valid, _ = triple_words(graphs, self.encode_words, self.knowledge.count)
-        knowledge = pooled(self.knowledge(words, valid), valid)
+        knowledge = graph_knowledge(graphs, self.words, self.knowledge)
         return F.normalize(text.float() + self.knowledge_weight * knowledge.float(), dim=-1)
 
-    def encode_words(self, words: list[str]) -> Tensor:
-        """The mean of each word's token embeddings: [P, W]."""
-        return encode_words(self.tokenizer, self.text.get_input_embeddings().weight, words, self.words)
+
+def knowledge_sizes(config: Config) -> dict[str, int]:
+    """The knowledge encoder's `config` in files: `KnowledgeEncoder`'s arguments."""
+    return {
+        "word_dim": sg_mini.TEXT_MODEL["hidden_size"],
+        "dim": sg_mini.TEXT_MODEL["projection_dim"],
+        "layers": config.layers,
+        "heads": config.heads,
+        "count": config.triples,
+        "length": config.length,
+    }
 
 
-def encode_words(tokenizer, table: Tensor, words: list[str], length: int) -> Tensor:
-    """Words as the mean of at most `length` of their tokens' embeddings in a table [V, W]: [P, W]."""
-    rows = tokenizer(words, add_special_tokens=False, truncation=True, max_length=length).input_ids
-    ids = torch.tensor([row + [0] * (length - len(row)) for row in rows], device=table.device)
-    real = torch.tensor([[True] * len(row) + [False] * (length - len(row)) for row in rows], device=table.device)
-    return word_vectors(table, ids, real)
+Batch = tuple[Tensor, list[SceneGraph], list[SceneGraph], int]
 
 
 class Pairs:
@@ -113,10 +116,14 @@ class Pairs:
             pictures.append(render(made).reshape(PART, SIDE // PART, PART, SIDE // PART, 3).mean((1, 3)))
         self.pictures = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 127.5 - 1
 
-    def __call__(self, indices: Sequence[int]) -> tuple[Tensor, list[SceneGraph], list[SceneGraph]]:
-        """Pictures [B, 3, 64, 64] in [-1, 1], graphs, and their negatives; scenes that have none are passed over."""
+    def __call__(self, indices: Sequence[int]) -> Batch:
+        """Pictures [B, 3, 64, 64] in [-1, 1], graphs, their negatives, and the first index.
+
+        Scenes that have no negative are passed over.
+        """
         chosen = [self._one(i) for i in indices]
-        return self.pictures[[w for w, _ in chosen]], [self.graphs[w] for w, _ in chosen], [n for _, n in chosen]
+        graphs, negatives = [self.graphs[which] for which, _ in chosen], [negative for _, negative in chosen]
+        return self.pictures[[which for which, _ in chosen]], graphs, negatives, indices[0]
 
     def _one(self, index: int) -> tuple[int, SceneGraph]:
         rng = np.random.default_rng((index, 17))
@@ -146,7 +153,7 @@ def accuracy(model: StructureCLIP, samples: Pairs, count: int, batch: int = 100)
     """How often the true caption is nearer to the picture than the swapped one."""
     right = 0
     for start in range(0, count, batch):
-        pictures, graphs, negatives = samples(range(start, min(start + batch, count)))
+        pictures, graphs, negatives, _ = samples(range(start, min(start + batch, count)))
         device = model.knowledge.gate.device
         seen, true = model(pictures.to(device), graphs)
         right += int(((seen * true).sum(-1) > (seen * model.embed(negatives)).sum(-1)).sum())
@@ -161,14 +168,12 @@ def main(config: Config) -> None:
     plain = accuracy(model.eval(), held_out, config.pairs)
     model.knowledge_weight = config.knowledge_weight
 
-    def loss(
-        model: nn.Module, batch: tuple[Tensor, list[SceneGraph], list[SceneGraph]], generator: torch.Generator
-    ) -> tuple[Tensor, dict[str, float]]:
-        pictures, graphs, negatives = batch
+    def loss(model: nn.Module, batch: Batch, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
+        pictures, graphs, negatives, first = batch
         seen, told = model(pictures.to(PartialState().device), [*graphs, *negatives])
         true, swapped = told.chunk(2)
         figures = {"accuracy": ((seen * true).sum(-1) > (seen * swapped).sum(-1)).float().mean().item()}
-        return structure_loss(seen, true, swapped, hardest=True), figures
+        return structure_loss(seen, true, swapped, hardest=first >= MEAN_NEGATIVES_STEPS * config.batch_size), figures
 
     def report(model: nn.Module) -> dict[str, float]:
         figures = {"val accuracy": accuracy(model, validation, 400), "gate": model.knowledge.gate.abs().mean().item()}
@@ -178,9 +183,25 @@ def main(config: Config) -> None:
     model = train(config, model.train(), loss, samples, report=report)
     trained = accuracy(model.eval(), held_out, config.pairs)
     print(f"true before swapped caption, {config.pairs} held-out pairs: CLIP {plain:.3f}, Structure-CLIP {trained:.3f}")
-    kept = {f"text.{k}": v for k, v in model.text.state_dict().items()}
-    kept |= {f"knowledge.{k}": v for k, v in model.knowledge.state_dict().items()}
-    write_weights(config.out, kept, {"accuracy": f"{plain:.4f} {trained:.4f}"})
+    state = {name: tensor.half() for name, tensor in model.knowledge.state_dict().items()}
+    sizes = {
+        "knowledge": knowledge_sizes(config),
+        "knowledge_weight": config.knowledge_weight,
+        "accuracy": {"clip": plain, STRUCTURE_CLIP: trained},
+    }
+    write_adapter(
+        config.out,
+        Adapter(
+            STRUCTURE_CLIP,
+            sg_mini.NAME,
+            "epsilon",
+            STRUCTURE_CLIP,
+            sizes,
+            "shapes",
+            config.steps,
+            {f"{KNOWLEDGE}{name}": tensor for name, tensor in state.items()},
+        ),
+    )
 
 
 if __name__ == "__main__":

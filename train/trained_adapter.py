@@ -5,16 +5,24 @@ from pathlib import Path
 from diffusers import ControlNetModel
 
 from sg_models.adapter import Adapter, AdapterError, read_adapter
-from sg_models.gsa_adapter import GSAAdapter, build_adapter
+from sg_models.gsa_adapter import GSAAdapter, build_adapter, gsa_tensors
 from sg_models.layout_adapter import CONTROLNET, CONTROLNET_KIND, LayoutAdapter, build_layout_adapter
-from sg_models.phrase_features import RememberedPhrases
-from train.base_model import ADAPTERS, BaseModel
-from train.conditioning import CaptionConditioner, Conditioner, GroundedConditioner, LayoutConditioner
+from sg_models.structure_clip import STRUCTURE_CLIP, build_knowledge
+from train.base_model import ADAPTERS, LORAS, BaseModel
+from train.conditioning import (
+    CaptionConditioner,
+    Conditioner,
+    GroundedConditioner,
+    LayoutConditioner,
+    StructureClipConditioner,
+)
 from train.grounded_unet import attach, block_sizes
 from train.ldm_names import controlnet_ldm_names
-from train.phrase_encoders import phrase_encoder
+from train.lora import load_lora
+from train.phrase_encoders import graph_features
 
 NO_ADAPTER = "none"  # variant (i): the graph as a caption
+LORA_VARIANT = "ii"  # two files: a LoRA, and the knowledge encoder that it was trained on
 
 
 def load_variant(base: BaseModel, name: str, bert: str | None = None) -> Conditioner:
@@ -25,20 +33,21 @@ def load_variant(base: BaseModel, name: str, bert: str | None = None) -> Conditi
     """
     if name == NO_ADAPTER:
         return CaptionConditioner(base)
+    if name == LORA_VARIANT:
+        return _with_lora(base)
     file = read_adapter(_path(base, name))
     file.check_base(base.name, base.prediction_type)
-    encoder = phrase_encoder(file.phrase_encoder, base, bert)
-    encode = RememberedPhrases(encoder)
+    encode = graph_features(file.phrase_encoder, base, bert, file)
     if file.kind == CONTROLNET_KIND:
         adapter, controlnet = _install_controlnet(base, file)
         variant: Conditioner = LayoutConditioner(base, adapter, controlnet, encode)
     else:
         adapter = _install(base, file)
         variant = GroundedConditioner(base, adapter, encode)
-    if encoder.dim != adapter.config["phrase_dim"]:
+    if encode.dim != adapter.config["phrase_dim"]:
         raise AdapterError(
-            f"{file.name} was trained on phrases of {adapter.config['phrase_dim']} numbers, this {encoder.name} gives "
-            f"{encoder.dim}; name the one it was trained with"
+            f"{file.name} was trained on phrases of {adapter.config['phrase_dim']} numbers, this {file.phrase_encoder} "
+            f"gives {encode.dim}; name the one it was trained with"
         )
     return variant
 
@@ -56,11 +65,20 @@ def _path(base: BaseModel, name: str) -> Path:
     )
 
 
+def _with_lora(base: BaseModel) -> StructureClipConditioner:
+    file = read_adapter(ADAPTERS / f"{STRUCTURE_CLIP}-{base.name}.safetensors")
+    file.check_kind(STRUCTURE_CLIP)
+    file.check_base(base.name, base.prediction_type)
+    load_lora(base.unet, LORAS / f"{LORA_VARIANT}-lora-{STRUCTURE_CLIP}-{base.name}.safetensors")
+    base.unet.requires_grad_(False)
+    return StructureClipConditioner(base, build_knowledge(file), file.config["knowledge_weight"])
+
+
 def _install(base: BaseModel, adapter: Adapter) -> GSAAdapter:
     module = build_adapter(adapter)
     if adapter.config["blocks"] != block_sizes(base.unet):
         raise AdapterError(f"{adapter.name} was made for a UNet of other sizes than {base.name}'s")
-    module.load_state_dict({name: tensor.float() for name, tensor in adapter.state_dict.items()})
+    module.load_state_dict({name: tensor.float() for name, tensor in gsa_tensors(adapter).items()})
     module.to(base.device).requires_grad_(False).eval()
     attach(base.unet, module)
     return module
