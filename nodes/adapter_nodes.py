@@ -10,7 +10,7 @@ import comfy.ops
 import comfy.utils
 from comfy_api.latest import io
 
-from ..sg_models.adapter import read_adapter
+from ..sg_models.adapter import Adapter, read_adapter
 from .attention import host_attention
 from .model_folders import ADAPTERS, adapter_names, adapter_path
 from .socket_types import CATEGORY, AdapterSocket, LoadedAdapter
@@ -57,17 +57,23 @@ def load_adapter(path: str) -> LoadedAdapter:
     Raises `AdapterError` if the file is missing, damaged or not one of this project's.
     """
     # importing the graph encoder takes torch-geometric with it: over a second that ComfyUI's start must not pay
-    from ..sg_models.gsa_adapter import build_adapter
+    from ..sg_models.gsa_adapter import build_adapter, gsa_tensors
     from ..sg_models.layout_adapter import CONTROLNET, CONTROLNET_KIND, build_layout_adapter
+    from ..sg_models.structure_clip import STRUCTURE_CLIP
 
     file = read_adapter(path)
+    identity = (os.path.realpath(path), os.stat(path).st_mtime_ns)
+    header = dataclasses.replace(file, state_dict={})
+    knowledge = knowledge_patcher(file) if file.phrase_encoder == STRUCTURE_CLIP else None
+    if file.kind == STRUCTURE_CLIP:
+        return LoadedAdapter(header, knowledge, identity, knowledge=knowledge)
     offload_device = comfy.model_management.unet_offload_device()
     host = {
         "operations": comfy.ops.manual_cast,
         "dtype": comfy.utils.weight_dtype(file.state_dict),
         "device": offload_device,
     }
-    tensors, controlnet = file.state_dict, None
+    controlnet = None
     if file.kind == CONTROLNET_KIND:
         module = build_layout_adapter(file, **host).eval()
         tensors = module.state_dict()
@@ -75,10 +81,21 @@ def load_adapter(path: str) -> LoadedAdapter:
         controlnet = comfy.controlnet.load_controlnet_state_dict(half)
     else:
         module = build_adapter(file, attention=host_attention, **host).eval()
+        tensors = gsa_tensors(file)
     patcher = comfy.model_patcher.CoreModelPatcher(
         module, load_device=comfy.model_management.get_torch_device(), offload_device=offload_device
     )
     module.load_state_dict(tensors, assign=patcher.is_dynamic())
-    header = dataclasses.replace(file, state_dict={})
-    identity = (os.path.realpath(path), os.stat(path).st_mtime_ns)
-    return LoadedAdapter(file=header, patcher=patcher, identity=identity, controlnet=controlnet)
+    return LoadedAdapter(header, patcher, identity, controlnet=controlnet, knowledge=knowledge)
+
+
+def knowledge_patcher(file: Adapter) -> comfy.model_patcher.ModelPatcher:
+    """The knowledge encoder in an adapter file, a text model in ComfyUI's eyes."""
+    from ..sg_models.structure_clip import build_knowledge
+
+    offload_device = comfy.model_management.text_encoder_offload_device()
+    return comfy.model_patcher.ModelPatcher(
+        build_knowledge(file).to(offload_device),
+        load_device=comfy.model_management.text_encoder_device(),
+        offload_device=offload_device,
+    )

@@ -10,6 +10,7 @@ from .layout_nodes import LayoutPredictor, SGControlNetApply
 from .model_folders import register_model_folders
 from .scene_graph_nodes import SceneGraphInput, SGCaption
 from .sg_mini_base import register_sg_mini
+from .structure_clip_nodes import SGStructureCLIPEncode
 
 
 class SceneGraphExtension(ComfyExtension):
@@ -27,4 +28,5 @@ class SceneGraphExtension(ComfyExtension):
             GatedSelfAttentionPatch,
             LayoutPredictor,
             SGControlNetApply,
+            SGStructureCLIPEncode,
         ]

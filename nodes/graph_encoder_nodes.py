@@ -4,7 +4,7 @@ import comfy.model_management
 import torch
 from comfy_api.latest import io
 
-from ..sg_models.phrase_features import phrase_features
+from ..sg_models.phrase_features import Features, phrase_features
 from ..sg_models.scene_graph import SceneGraph
 from .phrase_vectors import bert_vectors, clip_vectors
 from .socket_types import (
@@ -18,6 +18,7 @@ from .socket_types import (
     ObjectEmbeds,
     SceneGraphSocket,
 )
+from .structure_clip_nodes import checked_words
 
 NO_CLIP = (
     "{name} was trained on CLIP phrases, and Encode Scene Graph got no CLIP: none is connected, or the checkpoint that "
@@ -78,7 +79,10 @@ class GraphEncoder(io.ComfyNode):
         # importing these takes torch-geometric with it: over a second that ComfyUI's start must not pay
         from ..sg_models.layout_adapter import CONTROLNET_KIND, graph_batch
 
-        features = phrase_features([scene_graph], lambda phrases: encoded(phrases, adapter, clip, bert))
+        if adapter.knowledge is not None:
+            features = known(scene_graph, adapter, clip)
+        else:
+            features = phrase_features([scene_graph], lambda phrases: encoded(phrases, adapter, clip, bert))
         if adapter.file.kind == CONTROLNET_KIND:
             comfy.model_management.load_models_gpu([adapter.patcher])
             adapter.patcher.model.check_fits(scene_graph)
@@ -90,6 +94,16 @@ class GraphEncoder(io.ComfyNode):
         null_tokens = adapter.patcher.model.null_tokens(len(tokens)).to(tokens)  # [1, T, D + 5]
         keep = comfy.model_management.intermediate_device()
         return io.NodeOutput(GraphEmbeds(tokens.to(keep), null_tokens.to(keep), made_by=adapter.identity))
+
+
+def known(graph: SceneGraph, adapter: LoadedAdapter, clip) -> list[Features]:
+    """A graph's features from the frozen knowledge encoder in the adapter; raises `ValueError` in words without CLIP."""
+    from ..sg_models.structure_clip import knowledge_features
+
+    if clip is None:
+        raise ValueError(NO_CLIP.format(name=adapter.file.name))
+    comfy.model_management.load_models_gpu([adapter.knowledge])
+    return knowledge_features([graph], lambda words: checked_words(words, clip, adapter), adapter.knowledge.model)
 
 
 def encoded(phrases: list[str], adapter: LoadedAdapter, clip, bert: LoadedBert | None) -> torch.Tensor:

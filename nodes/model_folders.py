@@ -10,8 +10,9 @@ SHIPPED = Path(__file__).resolve().parent.parent / "models"  # sorted like Comfy
 
 
 def register_model_folders() -> None:
-    """Lists the shipped checkpoint in *Load Checkpoint* and gives adapters a folder type of their own."""
-    folder_paths.add_model_folder_path("checkpoints", str(SHIPPED / "checkpoints"))
+    """Lists the shipped files in *Load Checkpoint* and *Load LoRA* and gives adapters a folder type of their own."""
+    for folder in ("checkpoints", "loras"):
+        folder_paths.add_model_folder_path(folder, str(SHIPPED / folder))
     folder_paths.add_model_folder_path(ADAPTERS, os.path.join(folder_paths.models_dir, ADAPTERS))
     folder_paths.add_model_folder_path(ADAPTERS, str(SHIPPED / ADAPTERS))
     paths, extensions = folder_paths.folder_names_and_paths[ADAPTERS]

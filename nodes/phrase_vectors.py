@@ -28,6 +28,24 @@ def clip_vectors(clip: comfy.sd.CLIP, phrases: Sequence[str]) -> torch.Tensor:
     return hidden[torch.arange(len(phrases)), list(ends)]
 
 
+def caption_states(clip: comfy.sd.CLIP, text: str) -> torch.Tensor:
+    """What the UNet is told by a text that is taken literally and cut at CLIP's length: [1, 77, D], float32."""
+    section, _ = tokenize(clip, text)
+    clip = clip.clone()
+    clip.layer_idx = None
+    return clip.encode_from_tokens({clip.tokenizer.clip_name: [section]})
+
+
+def word_means(clip: comfy.sd.CLIP, words: Sequence[str], length: int) -> torch.Tensor:
+    """Words as the mean of at most `length` of their tokens' embeddings: float32 vectors [P, W]."""
+    comfy.model_management.load_models_gpu([clip.patcher])
+    text_model = getattr(clip.cond_stage_model, clip.cond_stage_model.clip)
+    table = text_model.transformer.get_input_embeddings().weight
+    tokenizer = getattr(clip.tokenizer, clip.tokenizer.clip).tokenizer
+    rows = [tokenizer(word)["input_ids"][1:-1][:length] for word in words]
+    return torch.stack([table[row].float().mean(dim=0) for row in rows])
+
+
 def bert_vectors(bert: LoadedBert, phrases: Sequence[str]) -> torch.Tensor:
     """The mean over each phrase's real tokens in BERT's last layer: float32 vectors [P, D]."""
     comfy.model_management.load_models_gpu([bert.patcher])

@@ -32,6 +32,7 @@ class LoadedAdapter:
     patcher: ModelPatcher
     identity: tuple[str, int]
     controlnet: ControlNet | None = None  # of variants (iii) and (iv)
+    knowledge: ModelPatcher | None = None  # Structure-CLIP's knowledge encoder, of variants (ii) and (vii)
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,8 @@
     python train/train_structure_clip.py && python train/train_lora.py
 
 The prompt is the graph as a caption, read by the base's text model, with the knowledge embedding of the graph's triples
-added to every token. Text model and knowledge encoder are frozen; of the UNet, the LoRA alone is trained. What comes out
-is a file for ComfyUI's own *Load LoRA*; *Structure-CLIP Encode* makes the conditioning that belongs to it.
+added to every token. Text model and knowledge encoder are frozen; of the UNet, the LoRA alone is trained. What comes
+out is a file for ComfyUI's own *Load LoRA*; *Structure-CLIP Encode* makes the conditioning that belongs to it.
 """
 
 from collections.abc import Sequence
