@@ -97,7 +97,7 @@ class GraphEncoder(io.ComfyNode):
 
 
 def known(graph: SceneGraph, adapter: LoadedAdapter, clip) -> list[Features]:
-    """A graph's features from the frozen knowledge encoder in the adapter; raises `ValueError` in words without CLIP."""
+    """A graph's features from the frozen knowledge encoder in an adapter; raises `ValueError` in words without CLIP."""
     from ..sg_models.structure_clip import knowledge_features
 
     if clip is None:

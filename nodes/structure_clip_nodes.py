@@ -9,16 +9,16 @@ from .phrase_vectors import caption_states, word_means
 from .socket_types import CATEGORY, AdapterSocket, LoadedAdapter, SceneGraphSocket
 
 NO_CLIP = (
-    "Structure-CLIP Encode got no CLIP: the checkpoint that it comes from holds no text encoder. Connect the CLIP output "
-    "of a Load Checkpoint node whose file has one."
+    "Structure-CLIP Encode got no CLIP: the checkpoint that it comes from holds no text encoder. Connect the CLIP "
+    "output of a Load Checkpoint node whose file has one."
 )
 NO_STRUCTURE_CLIP = (
-    "{name} is an adapter of kind {kind}, and Structure-CLIP Encode needs one of kind structure-clip. Load a file such as "
-    "structure-clip-sg-mini in Load Scene Graph Adapter."
+    "{name} is an adapter of kind {kind}, and Structure-CLIP Encode needs one of kind structure-clip. Load a file such "
+    "as structure-clip-sg-mini in Load Scene Graph Adapter."
 )
 WRONG_CLIP = (
-    "This CLIP has words of {got} numbers, but {name} was trained on {base} with {wanted}. Connect the CLIP output of the "
-    "Load Checkpoint node that loads {base}."
+    "This CLIP has words of {got} numbers, but {name} was trained on {base} with {wanted}. Connect the CLIP output of "
+    "the Load Checkpoint node that loads {base}."
 )
 
 

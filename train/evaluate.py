@@ -85,13 +85,17 @@ def measure(base: BaseModel, name: str, condition: Conditioner, split: str, conf
 
 def summary(verdicts: list[Verdict]) -> dict[str, Any]:
     """The four metrics over all objects, relations and graphs of some verdicts: `{metric: [value, low, high]}`."""
-    counts = {
+    return {metric: with_interval(*np.array(pairs).T) for metric, pairs in verdict_counts(verdicts).items()}
+
+
+def verdict_counts(verdicts: list[Verdict]) -> dict[str, list[tuple[int, int]]]:
+    """For each metric and verdict: what was right, and out of how many."""
+    return {
         "object recall": [(sum(d is not None for d in v.matched), len(v.matched)) for v in verdicts],
         "attribute binding": [(sum(v.bound), len(v.bound)) for v in verdicts],
         "relation accuracy": [(sum(v.related), len(v.related)) for v in verdicts],
         "exact graph": [(int(v.exact), 1) for v in verdicts],
     }
-    return {metric: with_interval(*np.array(pairs).T) for metric, pairs in counts.items()}
 
 
 def with_interval(hits: np.ndarray, totals: np.ndarray) -> list[float]:

@@ -4,11 +4,12 @@ from pathlib import Path
 
 from diffusers import ControlNetModel
 
+from sg_models import sg_mini
 from sg_models.adapter import Adapter, AdapterError, read_adapter
 from sg_models.gsa_adapter import GSAAdapter, build_adapter, gsa_tensors
 from sg_models.layout_adapter import CONTROLNET, CONTROLNET_KIND, LayoutAdapter, build_layout_adapter
 from sg_models.structure_clip import STRUCTURE_CLIP, build_knowledge
-from train.base_model import ADAPTERS, LORAS, BaseModel
+from train.base_model import ADAPTERS, CHECKPOINTS, LORAS, BaseModel
 from train.conditioning import (
     CaptionConditioner,
     Conditioner,
@@ -52,6 +53,22 @@ def load_variant(base: BaseModel, name: str, bert: str | None = None) -> Conditi
     return variant
 
 
+def variant_files(name: str, base: str) -> list[Path]:
+    """The files that a variant is made of, the base's checkpoint first; nothing else for variants without an adapter."""
+    checkpoint = [CHECKPOINTS / sg_mini.CHECKPOINT]
+    if name == LORA_VARIANT:
+        return [*checkpoint, _knowledge_path(base), _lora_path(base)]
+    return checkpoint + sorted(ADAPTERS.glob(f"{name}-*-{base}.safetensors"))
+
+
+def _knowledge_path(base: str) -> Path:
+    return ADAPTERS / f"{STRUCTURE_CLIP}-{base}.safetensors"
+
+
+def _lora_path(base: str) -> Path:
+    return LORAS / f"{LORA_VARIANT}-lora-{STRUCTURE_CLIP}-{base}.safetensors"
+
+
 def _path(base: BaseModel, name: str) -> Path:
     if name.endswith(".safetensors"):
         return Path(name)
@@ -66,10 +83,10 @@ def _path(base: BaseModel, name: str) -> Path:
 
 
 def _with_lora(base: BaseModel) -> StructureClipConditioner:
-    file = read_adapter(ADAPTERS / f"{STRUCTURE_CLIP}-{base.name}.safetensors")
+    file = read_adapter(_knowledge_path(base.name))
     file.check_kind(STRUCTURE_CLIP)
     file.check_base(base.name, base.prediction_type)
-    load_lora(base.unet, LORAS / f"{LORA_VARIANT}-lora-{STRUCTURE_CLIP}-{base.name}.safetensors")
+    load_lora(base.unet, _lora_path(base.name))
     base.unet.requires_grad_(False)
     return StructureClipConditioner(base, build_knowledge(file), file.config["knowledge_weight"])
 
