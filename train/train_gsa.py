@@ -37,9 +37,10 @@ from train.picture_grid import save_grid
 from train.sampling import GROUNDED_PROMPT, draw_graphs, starting_noise
 from train.shapes import scene, seeds
 from train.shapes_latents import shapes_latents
-from train.spatial_relations import RELATIONS
+from train.spatial_relations import INSIDE, RELATIONS, SURROUNDING
 
 NULL_RATE = 0.10
+NESTED_RATE = 0.4  # of samples that are drawn from nested scenes alone: they are few and the hardest
 GATE_SPEED = 10  # gates learn this much faster than the rest
 OPEN_GATE = 0.5  # α at the start of training
 LAYOUT_WEIGHT = 0.2
@@ -136,17 +137,24 @@ class Samples:
     def __init__(self, base: BaseModel, config: Config, split: str, count: int) -> None:
         self.latents = shapes_latents(base, config.latents_dir, split, count)
         self.graphs = [scene(s).graph for s in tqdm(seeds(split, count), desc=f"{split} graphs", mininterval=5)]
+        nested = {INSIDE, SURROUNDING}
+        self.nested = [i for i, g in enumerate(self.graphs) if nested & {r.predicate for r in g.relations}]
         self.base = base
         self.vectors: dict[str, Tensor] = {}
 
     def __call__(self, indices: Sequence[int]) -> tuple[Tensor, Batch, Tensor]:
         """Latents [B, 4, 16, 16], the PyG batch of their graphs, and which of them are to be null [B]."""
         rngs = [np.random.default_rng((i, 13)) for i in indices]
-        which = [int(rng.integers(len(self.graphs))) for rng in rngs]
+        which = [self._one(rng) for rng in rngs]
         whole = [self.graphs[w] for w in which]
         graphs = [told(graph, rng) for graph, rng in zip(whole, rngs, strict=True)]
         is_null = torch.tensor([rng.random() < NULL_RATE for rng in rngs])
         return self.latents[which], self.batch(graphs, whole), is_null
+
+    def _one(self, rng: np.random.Generator) -> int:
+        if self.nested and rng.random() < NESTED_RATE:
+            return int(rng.choice(self.nested))
+        return int(rng.integers(len(self.graphs)))
 
     def batch(self, graphs: Sequence[SceneGraph], whole: Sequence[SceneGraph]) -> Batch:
         """Graphs as one PyG batch with phrase vectors, each phrase encoded once in a run.
