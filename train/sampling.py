@@ -15,7 +15,8 @@ from sg_models.scene_graph import SceneGraph
 from train.base_model import BaseModel
 from train.grounded_unet import grounding
 
-STEPS, GUIDANCE = 25, 4.0
+STEPS = 25
+CAPTION_GUIDANCE, GRAPH_GUIDANCE = 4.0, 2.0  # what serves each best: tokens need far less of it than captions do
 GROUNDED_PROMPT = "an image"  # what the paper gives as text wherever the graph speaks for itself
 
 
@@ -27,8 +28,8 @@ def sample_latents(
     noise: Tensor,
     *,
     tokens: tuple[Tensor, Tensor] | None = None,
-    steps: int = STEPS,
-    guidance: float = GUIDANCE,
+    steps: int,
+    guidance: float,
 ) -> Tensor:
     """Latents [B, 4, h, w] from noise of that shape.
 
@@ -55,12 +56,13 @@ def draw_graphs(
     noise: Tensor,
     *,
     steps: int = STEPS,
-    guidance: float = GUIDANCE,
+    guidance: float | None = None,
 ) -> Tensor:
     """One picture per graph: [B, 3, H, W] in [0, 1] from `noise` [B, 4, H/8, W/8].
 
-    Without an adapter the graph is told as a caption: variant (i).
+    Without an adapter the graph is told as a caption: variant (i). `guidance` is `usual_guidance` if left out.
     """
+    guidance = usual_guidance(adapter) if guidance is None else guidance
     count, noise = len(graphs), noise.to(base.device)
     negative = base.encode_prompts([""]).expand(count, -1, -1)
     if adapter is None:
@@ -71,6 +73,11 @@ def draw_graphs(
             vectors = base.encode_phrases(graph_phrases(graphs))
             tokens = adapter.tokens(graphs, vectors), adapter.null_tokens(count)
     return base.decode(sample_latents(base, positive, negative, noise, tokens=tokens, steps=steps, guidance=guidance))
+
+
+def usual_guidance(adapter: GSAAdapter | None) -> float:
+    """The guidance that is used unless another one is asked for."""
+    return CAPTION_GUIDANCE if adapter is None else GRAPH_GUIDANCE
 
 
 def starting_noise(base: BaseModel, seed: int, count: int, side: int) -> Tensor:
