@@ -2,9 +2,9 @@
 
     python train/compare.py
 
-Every variant draws the same held-out graphs from the same noise, with several sampling seeds. What it measures goes into
-`runs/compare`, one file per variant, split and seed, so that it goes on where it was stopped; files of other weights or
-settings are measured anew. Out come `docs/results.md`, a CSV and a figure of the same graphs drawn by all variants.
+Every variant draws the same held-out graphs from the same noise, with several sampling seeds. What it measures goes
+into `runs/compare`, one file per variant, split and seed, so that it goes on where it was stopped; files of other weights
+or settings are measured anew. Out come `docs/results.md`, a CSV and a figure of the same graphs drawn by all variants.
 """
 
 import csv
@@ -27,11 +27,12 @@ from sg_models.whole_file import whole_file
 from train.base_model import BaseModel, load_base
 from train.command_line import run
 from train.comparison_figure import draw_comparison
+from train.conditioning import CAPTION_GUIDANCE, GRAPH_GUIDANCE
 from train.evaluate import METRICS, TEST_SPLITS, verdict_counts, with_interval
 from train.graph_variation import without_boxes
 from train.oracle import judge
 from train.picture_grid import to_pil
-from train.sampling import GUIDANCE, STEPS, draw_graphs, starting_noise
+from train.sampling import STEPS, draw_graphs, starting_noise
 from train.shapes import render, scene, seeds
 from train.trained_adapter import NO_ADAPTER, load_variant, variant_files
 
@@ -59,7 +60,6 @@ class Config:
     seeds: int = 3
     """sampling seeds: pictures per graph"""
     steps: int = STEPS
-    guidance: float = GUIDANCE
     run_dir: Path = Path("runs/compare")
     docs: Path = Path("docs")
     """results.md, results.csv and results.png are written there"""
@@ -77,7 +77,7 @@ class Pictures:
 def measured(config: Config, variant: str, split: str, seed: int) -> Pictures:
     """The measurement in `run_dir`, made now if it is not there."""
     path = config.run_dir / f"{variant}-{split}-{seed}.npz"
-    made_from = f"{fingerprint(variant, config.base)} {config.graphs} {config.steps} {config.guidance}"
+    made_from = f"{fingerprint(variant, config.base)} {config.graphs} {config.steps}"
     if path.exists():
         with np.load(path) as kept:
             if str(kept["made_from"]) == made_from:
@@ -112,9 +112,7 @@ def measure(config: Config, variant: str, split: str, seed: int) -> Pictures:
         if condition is None:
             pictures = base.decode(latents_of(base, [render(s) for s in scenes[part]]))
         else:
-            pictures = draw_graphs(
-                base, condition, graphs[part], noise[part], steps=config.steps, guidance=config.guidance
-            )
+            pictures = draw_graphs(base, condition, graphs[part], noise[part], steps=config.steps)
         seconds += time.perf_counter() - start
         seen = [np.asarray(to_pil(picture)) for picture in pictures]
         verdicts += [judge(picture, graph) for picture, graph in zip(seen, graphs[part], strict=True)]
@@ -192,8 +190,8 @@ def markdown(config: Config, rows: list[dict[str, Any]]) -> str:
         "# Seven variants compared",
         "",
         f"Measured by `python train/compare.py` on Shapes, a synthetic world: {config.graphs} held-out graphs a split, "
-        f"{config.seeds} sampling seeds, {config.steps} DDIM steps, guidance {config.guidance:g}; 95 % intervals, "
-        "bootstrapped over graphs (FID: over pictures). FID is the Fréchet distance between the autoencoder's latents, "
+        f"{config.seeds} sampling seeds, {config.steps} DDIM steps, guidance {CAPTION_GUIDANCE:g} for text and "
+        f"{GRAPH_GUIDANCE:g} for graphs; 95 % intervals, bootstrapped over graphs (FID: over pictures). FID is the Fréchet distance between the autoencoder's latents, "
         "averaged to 4 × 4, of drawn and of true pictures; it cannot be compared with other people's FID.",
         "",
         "| split | variant | " + " | ".join(columns) + " | parameters | steps | s per picture |",

@@ -20,6 +20,7 @@ from train.base_model import BaseModel
 from train.grounded_unet import grounding
 from train.phrase_encoders import base_words
 
+CAPTION_GUIDANCE, GRAPH_GUIDANCE = 4.0, 2.0  # what serves each best: a graph's tokens need far less than captions do
 GROUNDED_PROMPT = "an image"  # what the paper gives as text wherever the graph speaks for itself
 
 UNetArguments = Callable[[Tensor, Tensor, Tensor], dict[str, Any]]  # (noisy, timestep, context) → keyword arguments
@@ -46,6 +47,9 @@ class Conditions:
 class Conditioner(Protocol):
     """One variant, ready to draw."""
 
+    guidance: float
+    """how strong a classifier-free guidance serves it best"""
+
     def __call__(self, graphs: Sequence[SceneGraph]) -> Conditions: ...
 
     def check_fits(self, graph: SceneGraph) -> None:
@@ -55,6 +59,8 @@ class Conditioner(Protocol):
 
 class CaptionConditioner:
     """Variant (i): the graph as a caption."""
+
+    guidance = CAPTION_GUIDANCE
 
     def __init__(self, base: BaseModel) -> None:
         self.base = base
@@ -72,6 +78,8 @@ class StructureClipConditioner:
 
     For a base whose UNet has the LoRA that was trained on it.
     """
+
+    guidance = CAPTION_GUIDANCE
 
     def __init__(self, base: BaseModel, encoder: KnowledgeEncoder, weight: float) -> None:
         self.base, self.encoder, self.weight = base, encoder.to(base.device), weight
@@ -95,6 +103,8 @@ class StructureClipConditioner:
 class GroundedConditioner:
     """Variants (v) to (vii): grounding tokens, with an adapter that is attached to the base's UNet."""
 
+    guidance = GRAPH_GUIDANCE
+
     def __init__(self, base: BaseModel, adapter: GSAAdapter, encode: EncodeGraphs) -> None:
         self.base, self.adapter, self.encode = base, adapter, encode
 
@@ -110,6 +120,8 @@ class GroundedConditioner:
 
 class LayoutConditioner:
     """Variants (iii) and (iv): a layout through a ControlNet, on both halves alike as in ComfyUI."""
+
+    guidance = GRAPH_GUIDANCE
 
     def __init__(
         self, base: BaseModel, adapter: LayoutAdapter, controlnet: ControlNetModel, encode: EncodeGraphs

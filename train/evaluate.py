@@ -24,7 +24,7 @@ from train.conditioning import Conditioner
 from train.graph_variation import without_boxes
 from train.oracle import Verdict, judge
 from train.picture_grid import to_pil
-from train.sampling import GUIDANCE, STEPS, draw_graphs, starting_noise
+from train.sampling import STEPS, draw_graphs, starting_noise
 from train.shapes import scene, seeds
 from train.trained_adapter import NO_ADAPTER, load_variant
 
@@ -44,7 +44,8 @@ class Config:
     """held-out graphs per split"""
     seed: int = 0
     steps: int = STEPS
-    guidance: float = GUIDANCE
+    guidance: float | None = None
+    """of both variants; if left out, what serves each best"""
     batch_size: int = 50
     json: Path | None = None
     """write the figures there too"""
@@ -66,7 +67,10 @@ def main(config: Config) -> None:
     print(table(results))
     if config.json:
         settings = {"base": base.name, "graphs": config.graphs, "seed": config.seed, "steps": config.steps}
-        text = json.dumps(settings | {"guidance": config.guidance, "results": results}, indent=1)
+        guidance = {name: condition.guidance for name, condition in variants.items()}
+        if config.guidance is not None:
+            guidance = dict.fromkeys(variants, config.guidance)
+        text = json.dumps(settings | {"guidance": guidance, "results": results}, indent=1)
         with whole_file(config.json) as file:
             file.write_text(text + "\n", "utf-8")
 

@@ -13,9 +13,10 @@ from sg_models.phrase_features import EncodeGraphs, Features
 from sg_models.scene_graph import SceneGraph
 from train.graph_variation import told
 from train.shapes import scene, seeds
-from train.spatial_relations import RELATIONS
+from train.spatial_relations import INSIDE, RELATIONS, SURROUNDING
 
 NULL_RATE = 0.10
+NESTED_RATE = 0.4  # of samples that are drawn from nested scenes alone: they are few and the hardest
 
 
 class GraphSamples:
@@ -27,15 +28,23 @@ class GraphSamples:
     def __init__(self, latents: Tensor, split: str, encode: EncodeGraphs) -> None:
         self.latents, self.encode = latents, encode
         self.graphs = [scene(s).graph for s in tqdm(seeds(split, len(latents)), desc=f"{split} graphs", mininterval=5)]
+        nested = {INSIDE, SURROUNDING}
+        self.nested = [i for i, g in enumerate(self.graphs) if nested & {r.predicate for r in g.relations}]
 
     def __call__(self, indices: Sequence[int]) -> tuple[Tensor, Batch, Tensor]:
         """Latents [B, 4, h, w], the PyG batch of their graphs, and which of them are to be null [B]."""
         rngs = [np.random.default_rng((i, 13)) for i in indices]
-        which = [int(rng.integers(len(self.graphs))) for rng in rngs]
+        which = [self.one(rng) for rng in rngs]
         whole = [self.graphs[w] for w in which]
         graphs = [told(graph, rng) for graph, rng in zip(whole, rngs, strict=True)]
         is_null = torch.tensor([rng.random() < NULL_RATE for rng in rngs])
         return self.latents[which], self.batch(graphs, whole), is_null
+
+    def one(self, rng: np.random.Generator) -> int:
+        """A scene's place, at random."""
+        if self.nested and rng.random() < NESTED_RATE:
+            return int(rng.choice(self.nested))
+        return int(rng.integers(len(self.graphs)))
 
     def batch(self, graphs: Sequence[SceneGraph], whole: Sequence[SceneGraph]) -> Batch:
         """Graphs as one PyG batch.

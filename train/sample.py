@@ -17,7 +17,7 @@ from sg_models.whole_file import whole_file
 from train.base_model import load_base
 from train.command_line import UsageError, run
 from train.picture_grid import to_pil
-from train.sampling import GUIDANCE, STEPS, draw_graphs, starting_noise
+from train.sampling import STEPS, draw_graphs, starting_noise
 from train.trained_adapter import load_variant
 
 STANDARD_INPUT = "-"
@@ -40,7 +40,8 @@ class Config:
     seed: int = 0
     """picture k of every graph starts from the k-th noise of this seed"""
     steps: int = STEPS
-    guidance: float = GUIDANCE
+    guidance: float | None = None
+    """classifier-free guidance; if left out, what serves the variant best"""
     side: int | None = None
     """pixels; the base's own size if left out"""
     batch_size: int = 16

@@ -13,13 +13,11 @@ from sg_models.scene_graph import SceneGraph
 from train.base_model import BaseModel
 from train.conditioning import Conditioner, Conditions
 
-STEPS, GUIDANCE = 25, 4.0
+STEPS = 25
 
 
 @torch.no_grad()
-def sample_latents(
-    base: BaseModel, conditions: Conditions, noise: Tensor, *, steps: int = STEPS, guidance: float = GUIDANCE
-) -> Tensor:
+def sample_latents(base: BaseModel, conditions: Conditions, noise: Tensor, *, steps: int, guidance: float) -> Tensor:
     """Latents [B, 4, h, w] from noise of that shape. Positive and negative share one UNet call per step."""
     context = torch.cat([conditions.positive, conditions.negative])
     base.scheduler.set_timesteps(steps, device=noise.device)
@@ -40,9 +38,13 @@ def draw_graphs(
     noise: Tensor,
     *,
     steps: int = STEPS,
-    guidance: float = GUIDANCE,
+    guidance: float | None = None,
 ) -> Tensor:
-    """One picture per graph: [B, 3, H, W] in [0, 1] from `noise` [B, 4, H/8, W/8]."""
+    """One picture per graph: [B, 3, H, W] in [0, 1] from `noise` [B, 4, H/8, W/8].
+
+    `guidance` is what serves the variant best if left out.
+    """
+    guidance = condition.guidance if guidance is None else guidance
     latents = sample_latents(base, condition(graphs), noise.to(base.device), steps=steps, guidance=guidance)
     return base.decode(latents)
 

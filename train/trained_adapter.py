@@ -54,7 +54,7 @@ def load_variant(base: BaseModel, name: str, bert: str | None = None) -> Conditi
 
 
 def variant_files(name: str, base: str) -> list[Path]:
-    """The files that a variant is made of, the base's checkpoint first; nothing else for variants without an adapter."""
+    """The files that a variant is made of, the base's checkpoint first."""
     checkpoint = [CHECKPOINTS / sg_mini.CHECKPOINT]
     if name == LORA_VARIANT:
         return [*checkpoint, _knowledge_path(base), _lora_path(base)]

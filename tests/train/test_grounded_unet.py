@@ -137,7 +137,7 @@ def test_one_unet_call_per_step_and_the_same_latents_again(base, make_adapter):
     prompts = base.encode_prompts(["an image"]).expand(2, -1, -1)
     conditions = Conditions(prompts, prompts, grounded(tokens_of(base, adapter), adapter.null_tokens(2)))
     noise = starting_noise(base, 0, 2, 128)
-    first, second = (sample_latents(base, conditions, noise, steps=3) for _ in range(2))
+    first, second = (sample_latents(base, conditions, noise, steps=3, guidance=4.0) for _ in range(2))
     assert batches == [4] * 6
     assert torch.equal(first, second)
 

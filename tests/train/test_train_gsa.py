@@ -12,7 +12,7 @@ from sg_models.adapter import read_adapter
 from sg_models.phrase_features import RememberedPhrases
 from train import train_gsa
 from train.base_model import diffusion_loss, load_sg_mini
-from train.graph_samples import GraphSamples
+from train.graph_samples import NESTED_RATE, GraphSamples
 from train.graph_variation import told, without_boxes
 from train.phrase_encoders import ClipPhrases
 from train.sampling import draw_graphs, starting_noise
@@ -161,6 +161,16 @@ def test_the_unet_is_given_the_true_boxes_and_the_predictor_is_not(base, make_ad
     moved, same = model(x, timesteps, context, graphs, null)
     assert not torch.allclose(said, moved, atol=1e-4)
     assert torch.equal(boxes, same)
+
+
+def test_nested_scenes_are_drawn_more_often_than_they_are(base, config: Config):
+    samples = GraphSamples(torch.zeros(32, 0), "train", RememberedPhrases(ClipPhrases(base)))
+    nested = [bool({r.predicate for r in graph.relations} & {"inside", "surrounding"}) for graph in samples.graphs]
+    assert 0 < sum(nested) < 16
+    drawn = [samples.one(np.random.default_rng(i)) for i in range(1000)]
+    expected = NESTED_RATE + (1 - NESTED_RATE) * sum(nested) / len(nested)
+    assert np.mean([nested[i] for i in drawn]) == pytest.approx(expected, abs=0.05)
+    assert set(drawn) == set(range(32))
 
 
 def test_a_sample_is_the_same_at_every_call(base, config: Config):
