@@ -3,8 +3,8 @@
     python train/compare.py
 
 Every variant draws the same held-out graphs from the same noise, with several sampling seeds. What it measures goes
-into `runs/compare`, one file per variant, split and seed, so that it goes on where it was stopped; files of other weights
-or settings are measured anew. Out come `docs/results.md`, a CSV and a figure of the same graphs drawn by all variants.
+into `runs/compare`, one file per variant, split and seed, so that it goes on where it was stopped; files of other
+weights or settings are measured anew. Out come `docs/results.md`, a CSV and a figure of the same graphs drawn by all.
 """
 
 import csv
@@ -191,8 +191,9 @@ def markdown(config: Config, rows: list[dict[str, Any]]) -> str:
         "",
         f"Measured by `python train/compare.py` on Shapes, a synthetic world: {config.graphs} held-out graphs a split, "
         f"{config.seeds} sampling seeds, {config.steps} DDIM steps, guidance {CAPTION_GUIDANCE:g} for text and "
-        f"{GRAPH_GUIDANCE:g} for graphs; 95 % intervals, bootstrapped over graphs (FID: over pictures). FID is the Fréchet distance between the autoencoder's latents, "
-        "averaged to 4 × 4, of drawn and of true pictures; it cannot be compared with other people's FID.",
+        f"{GRAPH_GUIDANCE:g} for graphs; 95 % intervals, bootstrapped over graphs (FID: over pictures). FID is the "
+        "Fréchet distance between the autoencoder's latents, averaged to 4 × 4, of drawn and of true pictures; it cannot "
+        "be compared with other people's FID.",
         "",
         "| split | variant | " + " | ".join(columns) + " | parameters | steps | s per picture |",
         "|---" * (5 + len(columns)) + "|",
