@@ -192,7 +192,7 @@ def markdown(config: Config, rows: list[dict[str, Any]]) -> str:
         f"Measured by `python train/compare.py` on Shapes, a synthetic world: {config.graphs} held-out graphs a split, "
         f"{config.seeds} sampling seeds, {config.steps} DDIM steps, guidance {CAPTION_GUIDANCE:g} for text and "
         f"{GRAPH_GUIDANCE:g} for graphs; 95 % intervals, bootstrapped over graphs (FID: over pictures). FID is the "
-        "Fréchet distance between the autoencoder's latents, averaged to 4 × 4, of drawn and of true pictures; it cannot "
+        "Fréchet distance between the autoencoder's latents, averaged to 4 × 4, of drawn and true pictures; it cannot "
         "be compared with other people's FID.",
         "",
         "| split | variant | " + " | ".join(columns) + " | parameters | steps | s per picture |",
