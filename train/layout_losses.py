@@ -46,11 +46,13 @@ def layout_figures(boxes: Tensor, graphs: Batch) -> dict[str, float]:
 
 def obeyed(boxes: Tensor, graphs: Batch) -> float:
     """The part of the graphs all of whose relations hold between the boxes [O, 4]."""
-    good = torch.ones(graphs.num_graphs, dtype=torch.bool)
-    for (s, o), relation in zip(graphs.edge_index.T.tolist(), graphs.relation.tolist(), strict=True):
-        if spatial_relation(tuple(boxes[s].tolist()), tuple(boxes[o].tolist())) != RELATIONS[relation]:
-            good[graphs.batch[s]] = False
-    return good.float().mean().item()
+    places, graph_of = [tuple(box) for box in boxes.tolist()], graphs.batch.tolist()
+    broken = {
+        graph_of[s]
+        for (s, o), relation in zip(graphs.edge_index.T.tolist(), graphs.relation.tolist(), strict=True)
+        if spatial_relation(places[s], places[o]) != RELATIONS[relation]
+    }
+    return 1 - len(broken) / graphs.num_graphs
 
 
 def box_loss(predicted: Tensor, true: Tensor) -> Tensor:

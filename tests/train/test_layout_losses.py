@@ -1,10 +1,12 @@
 """What predicted boxes are trained on: nothing to pay for true boxes, and something for every way to be wrong."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch import Tensor
 
-from train.layout_losses import GAP, box_loss, overlap_loss, relation_loss
+from train.layout_losses import GAP, box_loss, obeyed, overlap_loss, relation_loss
 from train.shapes import scene, seeds
 from train.spatial_relations import ABOVE, BELOW, INSIDE, LEFT, RELATIONS, RIGHT, SURROUNDING, spatial_relation
 
@@ -86,3 +88,15 @@ def test_true_boxes_hardly_cost_anything():
         assert box_loss(true, true).item() == pytest.approx(0, abs=1e-5)
         assert relation_loss(true, edges, relation) < 0.01  # centroids, not centres, decide in Shapes
         assert overlap_loss(true, edges, relation, torch.zeros(len(true), dtype=torch.long)) < 0.01
+
+
+def test_a_layout_obeys_its_graph_only_if_all_relations_hold():
+    graphs = SimpleNamespace(
+        num_graphs=2,
+        batch=torch.tensor([0, 0, 1, 1, 1]),
+        edge_index=torch.tensor([[0, 2, 2], [1, 3, 4]]),
+        relation=torch.tensor([RELATIONS.index(name) for name in (LEFT, INSIDE, ABOVE)]),
+    )
+    assert obeyed(boxes(WEST, EAST, INNER, OUTER, SOUTH), graphs) == 1.0
+    assert obeyed(boxes(WEST, EAST, INNER, OUTER, NORTH), graphs) == 0.5
+    assert obeyed(boxes(EAST, WEST, INNER, OUTER, NORTH), graphs) == 0.0
