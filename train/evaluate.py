@@ -65,9 +65,10 @@ def main(config: Config) -> None:
     print(table(results))
     if config.json:
         settings = {"base": base.name, "graphs": config.graphs, "seed": config.seed, "steps": config.steps}
-        guidance = {name: usual_guidance(adapter) for name, adapter in variants.items()}
-        if config.guidance is not None:
-            guidance = dict.fromkeys(variants, config.guidance)
+        guidance = {
+            name: usual_guidance(adapter) if config.guidance is None else config.guidance
+            for name, adapter in variants.items()
+        }
         text = json.dumps(settings | {"guidance": guidance, "results": results}, indent=1)
         with whole_file(config.json) as file:
             file.write_text(text + "\n", "utf-8")
