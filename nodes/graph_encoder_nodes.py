@@ -46,7 +46,8 @@ class GraphEncoder(io.ComfyNode):
             node_id="GraphEncoder",
             display_name="Encode Scene Graph",
             category=CATEGORY,
-            description="Encodes a scene graph's objects and relations as the tokens that an adapter attends to.",
+            description="Encodes a scene graph's objects and relations as the tokens that an adapter attends to, and "
+            "gives a box to every object that has none.",
             search_aliases=["graph encoder", "scene graph conditioning", "grounding tokens"],
             inputs=[
                 SceneGraphSocket.Input("scene_graph", tooltip="The graph that the picture shall obey."),

@@ -12,9 +12,8 @@ from torch import Tensor, nn
 
 from .fourier import fourier_features
 from .graph_encoder import TripleConv
+from .grounding import BOX_FREQUENCIES, EMBEDDING_STD
 
-BOX_FREQUENCIES = 8
-EMBEDDING_STD = 0.2  # beside features of unit scale
 MIN_SIDE = 0.02  # of a predicted box, as a part of the picture
 
 

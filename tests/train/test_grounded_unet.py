@@ -7,7 +7,14 @@ from torch import Tensor
 from sg_models.adapter import Adapter, AdapterError, read_adapter, write_adapter
 from sg_models.graph_formats import parse_scene_graph
 from sg_models.phrase_features import RememberedPhrases, phrase_features
-from train.conditioning import CaptionConditioner, Conditions, GroundedConditioner, grounded
+from train.conditioning import (
+    CAPTION_GUIDANCE,
+    GRAPH_GUIDANCE,
+    CaptionConditioner,
+    Conditions,
+    GroundedConditioner,
+    grounded,
+)
 from train.grounded_unet import attach, block_sizes, grounding
 from train.phrase_encoders import ClipPhrases
 from train.sampling import draw_graphs, sample_latents, starting_noise
@@ -165,6 +172,17 @@ def test_drawing_gives_pictures_in_0_to_1(base, make_adapter):
         pictures = draw_graphs(base, chosen, GRAPHS, noise, steps=2)
         assert pictures.shape == (2, 3, 128, 128)
         assert 0 <= pictures.min() and pictures.max() <= 1
+
+
+def test_graphs_and_captions_are_guided_as_serves_each_best(base, make_adapter):
+    adapter = make_adapter(gate=1.0)
+    attach(base.unet, adapter)
+    noise = starting_noise(base, 0, 1, 128)
+    grounded_by = GroundedConditioner(base, adapter, RememberedPhrases(ClipPhrases(base)))
+    for chosen, usual in ((grounded_by, GRAPH_GUIDANCE), (CaptionConditioner(base), CAPTION_GUIDANCE)):
+        pictures = draw_graphs(base, chosen, GRAPHS[:1], noise, steps=2)
+        assert torch.equal(pictures, draw_graphs(base, chosen, GRAPHS[:1], noise, steps=2, guidance=usual))
+        assert not torch.equal(pictures, draw_graphs(base, chosen, GRAPHS[:1], noise, steps=2, guidance=0.0))
 
 
 def test_starting_noise_is_the_same_for_the_kth_picture(base):

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from train.layout_losses import GAP, box_loss, obeyed, overlap_loss, relation_loss
+from train.layout_losses import GAP, box_loss, layout_loss, obeyed, overlap_loss, relation_loss
 from train.shapes import scene, seeds
 from train.spatial_relations import ABOVE, BELOW, INSIDE, LEFT, RELATIONS, RIGHT, SURROUNDING, spatial_relation
 
@@ -100,3 +100,20 @@ def test_a_layout_obeys_its_graph_only_if_all_relations_hold():
     assert obeyed(boxes(WEST, EAST, INNER, OUTER, SOUTH), graphs) == 1.0
     assert obeyed(boxes(WEST, EAST, INNER, OUTER, NORTH), graphs) == 0.5
     assert obeyed(boxes(EAST, WEST, INNER, OUTER, NORTH), graphs) == 0.0
+
+
+def test_a_wrong_size_costs_more_than_a_wrong_place():
+    true, moved, grown = boxes((0.4, 0.4, 0.6, 0.6)), boxes((0.5, 0.5, 0.7, 0.7)), boxes((0.3, 0.3, 0.7, 0.7))
+    assert box_loss(grown, true) > 5 * box_loss(moved, true) > 0
+
+
+def test_the_loss_of_a_layout_counts_relations_and_overlap_beside_the_true_boxes():
+    nested = torch.tensor([[1], [0]]), torch.tensor([RELATIONS.index(INSIDE)])
+    beside = torch.tensor([[1], [0]]), torch.tensor([RELATIONS.index(LEFT)])
+    for (edges, relation), free in ((nested, True), (beside, False)):
+        placed, batch = boxes(OUTER, INNER), torch.tensor([0, 0])
+        graphs = SimpleNamespace(layout=placed, edge_index=edges, relation=relation, batch=batch)
+        parts = relation_loss(placed, edges, relation), overlap_loss(placed, edges, relation, batch)
+        assert (layout_loss(placed, graphs) < 1e-6) == free
+        assert all((part == 0) == free for part in parts)
+        assert layout_loss(placed, graphs) >= sum(parts)

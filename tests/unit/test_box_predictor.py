@@ -85,5 +85,4 @@ def test_every_parameter_learns():
     made, batch = predictor(), Batch.from_data_list([graph(3, [(0, 1)], {2: [0.2, 0.3, 0.5, 0.6]})])
     made(batch.x, batch.edge_attr, batch).square().sum().backward()
     still = {name for name, p in made.named_parameters() if p.grad is None or not p.grad.abs().max() > 0}
-    # the last layer's relation features are read by nobody
     assert still == set()
