@@ -156,9 +156,7 @@ def predicted_layout(bench: Bench) -> dict:
     width, height = 256, 128
     adapter = write_layout_adapter(bench, "layout-outputs", seed=6)
     layout, boxes, masks, drawing, semantic_map = predicted(bench, adapter, PLACED, (width, height))
-    soft = round(
-        (BOX[2] - BOX[0]) * width / pack("sg_models.layout").MASK_SIDE / 2
-    )  # half a cell of the predicted mask
+    soft = round((BOX[2] - BOX[0]) * width / pack("sg_models.layout").MASK_SIDE / 2)  # half a cell
     return {
         "boxes": boxes,
         "expected": [BOX[0] * width, BOX[1] * height, (BOX[2] - BOX[0]) * width, (BOX[3] - BOX[1]) * height],
