@@ -54,11 +54,11 @@ def load_variant(base: BaseModel, name: str, bert: str | None = None) -> Conditi
 
 
 def variant_files(name: str, base: str) -> list[Path]:
-    """The files that a variant is made of, the base's checkpoint first."""
-    checkpoint = [CHECKPOINTS / sg_mini.CHECKPOINT]
+    """The files that a variant is made of, the base's checkpoint first; it alone if the variant is not trained yet."""
+    added = sorted(ADAPTERS.glob(f"{name}-*-{base}.safetensors"))
     if name == LORA_VARIANT:
-        return [*checkpoint, _knowledge_path(base), _lora_path(base)]
-    return checkpoint + sorted(ADAPTERS.glob(f"{name}-*-{base}.safetensors"))
+        added = [path for path in (_knowledge_path(base), _lora_path(base)) if path.exists()]
+    return [CHECKPOINTS / sg_mini.CHECKPOINT, *added]
 
 
 def _knowledge_path(base: str) -> Path:

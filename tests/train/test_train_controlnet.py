@@ -1,0 +1,151 @@
+"""Layout and its ControlNet in training: nothing at first, the base untouched, and what comes out is read back."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from accelerate.state import AcceleratorState
+
+from sg_models.adapter import AdapterError, read_adapter
+from sg_models.layout_adapter import LayoutAdapter
+from sg_models.phrase_features import RememberedPhrases
+from train import train_controlnet, train_layout
+from train.base_model import load_sg_mini
+from train.conditioning import LayoutConditioner
+from train.graph_variation import without_boxes
+from train.phrase_encoders import ClipPhrases
+from train.shapes import scene, seeds
+from train.shapes_latents import shapes_latents
+from train.train_controlnet import ControlledDenoiser
+from train.train_layout import LayoutSamples
+from train.trained_adapter import load_variant
+
+SIZES = {
+    "phrase_dim": 128,
+    "graph_dim": 16,
+    "graph_hidden": 16,
+    "graph_layers": 1,
+    "box_layers": 1,
+    "objects": 8,
+    "layout_width": 16,
+    "channels": 4,
+}
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Previews in two steps, and few validation graphs: what is under test is the training."""
+    draw = train_controlnet.draw_graphs
+    monkeypatch.setattr(train_controlnet, "draw_graphs", lambda *args, **kwargs: draw(*args, **({"steps": 2} | kwargs)))
+    monkeypatch.setattr(train_layout, "SHOWN", 4)
+
+
+@pytest.fixture
+def layout_file(sg_mini_checkpoint: Path, tmp_path: Path, quick: None) -> Path:
+    """What three steps of `train_layout.py` write."""
+    AcceleratorState._reset_state(True)
+    sizes = {name: size for name, size in SIZES.items() if name != "phrase_dim"}
+    common = {"steps": 3, "batch_size": 4, "warmup": 0, "pictures": 8, "preview_every": 3, "checkpoint_every": 3}
+    train_layout.main(train_layout.Config(base=str(sg_mini_checkpoint), run_dir=tmp_path / "layout", **common, **sizes))
+    return tmp_path / "layout" / "layout.safetensors"
+
+
+def controlnet_config(checkpoint: Path, layout: Path, tmp_path: Path, **changes) -> train_controlnet.Config:
+    AcceleratorState._reset_state(True)
+    settings = {
+        "base": str(checkpoint),
+        "layout": layout,
+        "steps": 3,
+        "batch_size": 4,
+        "warmup": 0,
+        "mixed_precision": "no",
+        "pictures": 8,
+        "preview_every": 3,
+        "checkpoint_every": 3,
+        "run_dir": tmp_path / "run",
+        "latents_dir": tmp_path / "latents",
+        "out": tmp_path / "iv-controlnet-clip-sg-mini.safetensors",
+    }
+    return train_controlnet.Config(**{**settings, **changes})
+
+
+@pytest.fixture
+def samples(base, tmp_path: Path) -> LayoutSamples:
+    latents = shapes_latents(base, tmp_path / "latents", "train", 8)
+    return LayoutSamples(latents, "train", RememberedPhrases(ClipPhrases(base)))
+
+
+def test_a_new_controlnet_leaves_the_prediction_bit_for_bit(base, samples):
+    model = ControlledDenoiser(base.unet, LayoutAdapter(SIZES)).eval()
+    x, graphs, _ = samples(range(2))
+    timesteps, context = torch.tensor([900, 100]), base.encode_prompts(["an image"]).expand(2, -1, -1)
+    predicted, losses = model(x, timesteps, context, graphs)
+    assert torch.equal(predicted, base.unet(x, timesteps, context).sample)
+    assert set(losses) == {"boxes", "masks", "cells"} and all(value.isfinite() for value in losses.values())
+
+
+def test_controlnet_decoder_and_graph_encoder_learn_together_and_the_base_does_not(base, samples):
+    model = ControlledDenoiser(base.unet, LayoutAdapter(SIZES))
+    with torch.no_grad():  # as after the first step: behind zero convolutions nothing else learns yet
+        for block in (*model.controlnet.controlnet_down_blocks, model.controlnet.controlnet_cond_embedding.conv_out):
+            block.weight.normal_(std=0.1)
+    x, graphs, _ = samples(range(2))
+    context = base.encode_prompts(["an image"]).expand(2, -1, -1)
+    predicted, _ = model(x, torch.tensor([900, 100]), context, graphs)
+    predicted.square().mean().backward()
+    learned = {name for name, parameter in model.named_parameters() if parameter.grad is not None}
+    for part in ("controlnet.conv_in", "layout.adapter.graph_encoder", "layout.adapter.layout.decoder"):
+        assert any(name.startswith(part) for name in learned), part
+    assert not any(name.startswith("layout.adapter.layout.semantic") for name in learned), "beyond the map"
+    assert all(parameter.grad is None for parameter in base.unet.parameters())
+    assert not any("unet" in name for name, _ in model.named_parameters())
+
+
+def test_writes_an_adapter_that_draws_as_the_trained_modules_do(sg_mini_checkpoint, layout_file, tmp_path, quick):
+    config = controlnet_config(sg_mini_checkpoint, layout_file, tmp_path)
+    made: list[LayoutConditioner] = []
+    conditioner = train_controlnet.LayoutConditioner
+
+    def remembered(*parts):
+        made.append(conditioner(*parts))
+        return made[-1]
+
+    train_controlnet.LayoutConditioner = remembered
+    try:
+        train_controlnet.main(config)
+    finally:
+        train_controlnet.LayoutConditioner = conditioner
+    file = read_adapter(config.out)
+    assert (file.kind, file.base, file.phrase_encoder, file.steps) == ("layout-controlnet", "sg-mini", "clip", 3)
+    base = load_sg_mini(sg_mini_checkpoint).frozen()
+    graphs = [without_boxes(scene(s).graph) for s in seeds("val", 2)]
+    noisy, timestep = torch.randn(4, 4, 16, 16, generator=torch.Generator().manual_seed(0)), torch.tensor(500)
+    outputs = []
+    with torch.no_grad():
+        for condition in (load_variant(base, str(config.out)), made[-1]):
+            conditions = condition(graphs)
+            context = torch.cat([conditions.positive, conditions.negative])
+            more = conditions.unet_arguments(noisy, timestep, context)
+            outputs.append(base.unet(noisy, timestep, context, **more).sample)
+    torch.testing.assert_close(*outputs, atol=2e-3, rtol=2e-3)  # the file is in half precision
+    assert list((config.run_dir / "previews").iterdir())
+
+
+def test_a_layout_of_other_phrases_is_refused_in_words(sg_mini_checkpoint, layout_file, tmp_path):
+    with pytest.raises(AdapterError, match="trained on clip phrases, not on bert"):
+        train_controlnet.pretrained(layout_file, "bert")
+    with pytest.raises(AdapterError, match="train_layout.py --phrases clip"):
+        train_controlnet.pretrained(tmp_path / "nowhere.safetensors", "clip")
+
+
+def test_boxes_of_the_graph_win_object_by_object(base):
+    torch.manual_seed(0)
+    adapter = LayoutAdapter(SIZES).eval()
+    graph = scene(0).graph
+    encode = RememberedPhrases(ClipPhrases(base))
+    bare = without_boxes(graph)
+    mixed = type(graph)((graph.objects[0], *bare.objects[1:]), graph.relations)
+    with torch.no_grad():
+        boxes = adapter.layouts([mixed], encode([mixed]), (16, 16)).boxes
+    torch.testing.assert_close(boxes[0], torch.tensor(graph.objects[0].box))
+    assert not any(torch.equal(box, torch.tensor(o.box)) for box, o in zip(boxes[1:], graph.objects[1:], strict=True))
