@@ -34,6 +34,7 @@ from train.sampling import draw_graphs, starting_noise
 from train.shapes_latents import shapes_latents
 from train.train_layout import LayoutLosses, LayoutSamples
 from train.train_layout import measure as measure_layout
+from train.trained_adapter import controlnet_state
 
 VARIANTS = {"bert": "iii", "clip": "iv"}
 LAYOUT_WEIGHT = 0.1
@@ -49,6 +50,8 @@ class Config(LoopConfig):
     """a folder or hub id of another BERT than the packaged one"""
     layout: Path | None = None
     """the pretrained layout, runs/layout-<phrases>/layout.safetensors if left out"""
+    init_from: Path | None = None
+    """an adapter file whose ControlNet to start from; the layout is still the pretrained one"""
     steps: int = 7000
     batch_size: int = 32
     learning_rate: float = 5e-4
@@ -108,6 +111,8 @@ def main(config: Config) -> None:
     torch.manual_seed(config.seed)
     train_attention(base.unet)
     model = ControlledDenoiser(base.unet, adapter)
+    if config.init_from:
+        model.controlnet.load_state_dict(controlnet_state(read_adapter(config.init_from), model.controlnet))
     train_attention(model.controlnet)
     prompt = base.encode_prompts([GROUNDED_PROMPT])
 

@@ -34,6 +34,7 @@ from train.conditioning import GROUNDED_PROMPT, Conditioner, GroundedConditioner
 from train.graph_samples import GraphSamples
 from train.graph_variation import without_boxes
 from train.grounded_unet import attach, block_sizes, grounding
+from train.initial_weights import start_from
 from train.layout_losses import layout_figures, layout_loss
 from train.loop import LoopConfig, Loss, train
 from train.phrase_encoders import graph_features
@@ -60,6 +61,8 @@ class Config(LoopConfig):
     """a folder or hub id of another BERT than the packaged one"""
     structure_clip: Path = ADAPTERS / "structure-clip-sg-mini.safetensors"
     """what train_structure_clip.py wrote, for phrases structure-clip"""
+    init_from: Path | None = None
+    """an adapter file to start from, of whichever phrases; a checkpoint in run_dir wins"""
     steps: int = 7000
     batch_size: int = 32
     learning_rate: float = 1e-3
@@ -214,6 +217,8 @@ def main(config: Config) -> None:
     torch.manual_seed(config.seed)
     adapter = GSAAdapter(sizes, attention=train_attention(base.unet))
     open_gates(adapter)
+    if config.init_from:
+        start_from(adapter, read_adapter(config.init_from), config.phrases, encode.dim)
     prompt = base.encode_prompts([GROUNDED_PROMPT])
 
     def loss(

@@ -19,7 +19,7 @@ from torch_geometric.data import Batch, Data
 from tqdm import tqdm
 
 from sg_models import sg_mini
-from sg_models.adapter import Adapter, write_adapter
+from sg_models.adapter import Adapter, read_adapter, write_adapter
 from sg_models.layout import MASK_SIDE, Layout
 from sg_models.layout_adapter import LAYOUT_KIND, LayoutAdapter
 from sg_models.phrase_features import Features, RememberedPhrases
@@ -28,6 +28,7 @@ from train.base_model import load_base
 from train.command_line import run
 from train.graph_samples import GraphSamples
 from train.graph_variation import without_boxes
+from train.initial_weights import start_from
 from train.layout_losses import cell_classes, cell_loss, layout_figures, layout_loss
 from train.loop import LoopConfig, train
 from train.phrase_encoders import phrase_encoder
@@ -43,6 +44,8 @@ class Config(LoopConfig):
     phrases: Literal["clip", "bert"] = "clip"
     bert: str | None = None
     """a folder or hub id of another BERT than the packaged one"""
+    init_from: Path | None = None
+    """an adapter file to start from, of whichever phrases; a checkpoint in run_dir wins"""
     steps: int = 6000
     batch_size: int = 64
     learning_rate: float = 1e-3
@@ -115,6 +118,9 @@ def main(config: Config) -> None:
     sizes = ("graph_dim", "graph_hidden", "graph_layers", "box_layers", "objects", "layout_width", "channels")
     adapter_config = {k: getattr(config, k) for k in sizes} | {"phrase_dim": encoder.dim}
     torch.manual_seed(config.seed)
+    adapter = LayoutAdapter(adapter_config)
+    if config.init_from:
+        start_from(adapter, read_adapter(config.init_from), config.phrases, encoder.dim)
     size = (base.unet.config["sample_size"],) * 2
 
     def loss(
@@ -128,7 +134,7 @@ def main(config: Config) -> None:
         tqdm.write(", ".join(f"{name} {value:.3f}" for name, value in figures.items()))
         return figures
 
-    model = train(config, LayoutLosses(LayoutAdapter(adapter_config), size), loss, samples, report=report)
+    model = train(config, LayoutLosses(adapter, size), loss, samples, report=report)
     state = {name: tensor.half() for name, tensor in model.adapter.state_dict().items()}
     write_adapter(
         out,

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from diffusers import ControlNetModel
+from torch import Tensor
 
 from sg_models import sg_mini
 from sg_models.adapter import Adapter, AdapterError, read_adapter
@@ -106,6 +107,14 @@ def _install_controlnet(base: BaseModel, file: Adapter) -> tuple[LayoutAdapter, 
     controlnet = ControlNetModel.from_unet(
         base.unet, conditioning_channels=adapter.config["channels"], load_weights_from_unet=False
     )
+    controlnet.load_state_dict(controlnet_state(file, controlnet))
+    for part in (adapter, controlnet):
+        part.to(base.device).requires_grad_(False).eval()
+    return adapter, controlnet
+
+
+def controlnet_state(file: Adapter, controlnet: ControlNetModel) -> dict[str, Tensor]:
+    """The ControlNet in an adapter file under diffusers' names; raises `AdapterError` if it is another kind."""
     tensors = {k.removeprefix(CONTROLNET): v.float() for k, v in file.state_dict.items() if k.startswith(CONTROLNET)}
     names = controlnet_ldm_names(controlnet)
     wrong = sorted(set(names.values()) ^ set(tensors))
@@ -113,8 +122,5 @@ def _install_controlnet(base: BaseModel, file: Adapter) -> tuple[LayoutAdapter, 
         shapes = {names[k]: v.shape for k, v in controlnet.state_dict().items()}
         wrong = sorted(name for name, tensor in tensors.items() if tensor.shape != shapes[name])
     if wrong:
-        raise AdapterError(f"{file.name} holds no ControlNet for {base.name}'s UNet: {wrong[0]} does not fit")
-    controlnet.load_state_dict({k: tensors[ldm] for k, ldm in names.items()})
-    for part in (adapter, controlnet):
-        part.to(base.device).requires_grad_(False).eval()
-    return adapter, controlnet
+        raise AdapterError(f"{file.name} holds no ControlNet for {file.base}'s UNet: {wrong[0]} does not fit")
+    return {k: tensors[ldm] for k, ldm in names.items()}
