@@ -15,6 +15,7 @@ from sg_models.graph_formats import parse_scene_graph  # noqa: E402
 from sg_models.gsa_adapter import GSAAdapter  # noqa: E402
 from sg_models.phrase_features import phrase_features  # noqa: E402
 from train.base_model import load_sg_mini  # noqa: E402
+from train.phrase_encoders import BertPhrases, packaged_bert  # noqa: E402
 from train.sampling import sample_latents  # noqa: E402
 from train.trained_adapter import load_variant  # noqa: E402
 
@@ -44,6 +45,11 @@ def test_phrase_vectors_are_transformers_own(measured, tensors, base):
     texts = measured["phrases"]["texts"]
     for number, expected in enumerate(base.encode_phrases(texts)):
         torch.testing.assert_close(tensors[f"phrase.{number}"], expected, atol=TOLERANCE, rtol=TOLERANCE)
+
+
+def test_bert_vectors_are_the_standalone_encoders_own(measured, tensors):
+    expected = BertPhrases(packaged_bert()).encode(list(measured["bert_phrases"]["texts"]))
+    torch.testing.assert_close(tensors["bert"], expected, atol=TOLERANCE, rtol=TOLERANCE)
 
 
 def test_each_phrase_is_encoded_once_in_one_batch(measured):

@@ -32,6 +32,7 @@ import torch
 import nodes
 
 PARITY_STEPS = 25
+PHRASES = ("dog", "small red circle", "left of", "a very large and rather old brown dog")
 BERT = "all-MiniLM-L6-v2"
 LAYOUT = {
     "phrase_dim": 128,
@@ -206,6 +207,14 @@ def controlled_state(adapter: Any, bench: Bench) -> dict[str, torch.Tensor]:
     """The tensors of a layout adapter's file."""
     module = {k: v.float() for k, v in adapter.patcher.model.state_dict().items()}
     return module | {f"controlnet.{k}": v for k, v in controlnet_tensors(bench, zero=True).items()}
+
+
+@measurement
+def bert_phrases(bench: Bench) -> dict:
+    """BERT's phrase vectors, of different lengths in one batch, for the parity test."""
+    loaded = run("SGBertLoader", bert_name=BERT, hub_id="")[0]
+    bench.tensors["bert"] = pack("nodes.phrase_vectors").bert_vectors(loaded, PHRASES)
+    return {"texts": PHRASES}
 
 
 class Warnings(logging.Handler):
