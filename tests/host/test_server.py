@@ -7,7 +7,17 @@ import pytest
 from comfyui_host import PACK, REPOSITORY
 from PIL import Image
 
-NODES = ("SceneGraphInput", "SGCaption", "SGAdapterLoader", "GraphEncoder", "GatedSelfAttentionPatch")
+NODES = (
+    "SceneGraphInput",
+    "SGCaption",
+    "SGAdapterLoader",
+    "SGBertLoader",
+    "GraphEncoder",
+    "GatedSelfAttentionPatch",
+    "LayoutPredictor",
+    "SGControlNetApply",
+    "SGStructureCLIPEncode",
+)
 IMPORT_SECONDS = 0.7
 
 
@@ -45,8 +55,9 @@ def test_every_input_and_output_has_a_tooltip(object_info, node):
     assert all(info["output_tooltips"])
 
 
-def test_schedule_is_for_experts(object_info):
-    inputs = object_info["GatedSelfAttentionPatch"]["input"]["required"]
+@pytest.mark.parametrize("node", ["GatedSelfAttentionPatch", "SGControlNetApply"])
+def test_schedule_is_for_experts(object_info, node):
+    inputs = object_info[node]["input"]["required"]
     assert {name for name, spec in inputs.items() if spec[1:] and spec[1].get("advanced")} == {"start", "end"}
 
 
@@ -64,7 +75,7 @@ def test_workflows_are_offered_as_templates(server):
 
 
 def test_shipped_weights_are_listed(server, object_info):
-    for folder in ("checkpoints", "scene_graph"):
+    for folder in ("checkpoints", "loras", "scene_graph"):
         shipped = {path.name for path in (REPOSITORY / "models" / folder).glob("*.safetensors")}
         assert shipped and shipped <= set(server.get(f"/models/{folder}"))
     offered = object_info["SGAdapterLoader"]["input"]["required"]["adapter_name"][1]["options"]
