@@ -10,11 +10,11 @@ PHRASE_LAYERS = ("graph_encoder.object_in.", "graph_encoder.relation_in.", "layo
 MIXED_LAYER = "grounding.mix.0.weight"  # it sees graph features, phrases and boxes, side by side
 
 
-def start_from(module: nn.Module, file: Adapter, phrases: str, phrase_dim: int) -> None:
-    """Gives a module every tensor of an adapter file that it has too; prints which of its own start anew.
+def start_from(module: nn.Module, file: Adapter, phrases: str, phrase_dim: int) -> int:
+    """Gives a module every tensor of an adapter file that it has too, and returns the steps that those were trained in.
 
     Weights that multiply phrase vectors mean nothing for another encoder's (`phrases`, of `phrase_dim` numbers): with
-    those, they start anew. Raises `AdapterError` if a tensor has another size, or if none fits.
+    those, they start anew; what does is printed. Raises `AdapterError` if a tensor has another size, or if none fits.
     """
     own = module.state_dict()
     given = {name: tensor.float() for name, tensor in file.state_dict.items() if name in own}
@@ -30,6 +30,7 @@ def start_from(module: nn.Module, file: Adapter, phrases: str, phrase_dim: int) 
     module.load_state_dict(given, strict=False)
     new = sorted(own.keys() - given.keys())
     tqdm.write(f"started from {file.name}; anew: {', '.join(new) or 'nothing'}")
+    return file.steps
 
 
 def _around_phrases(own: Tensor, given: Tensor, graph_dim: int, phrase_dim: int) -> Tensor:

@@ -111,8 +111,11 @@ def main(config: Config) -> None:
     torch.manual_seed(config.seed)
     train_attention(base.unet)
     model = ControlledDenoiser(base.unet, adapter)
+    earlier = 0
     if config.init_from:
-        model.controlnet.load_state_dict(controlnet_state(read_adapter(config.init_from), model.controlnet))
+        start = read_adapter(config.init_from)
+        model.controlnet.load_state_dict(controlnet_state(start, model.controlnet))
+        earlier = start.steps
     train_attention(model.controlnet)
     prompt = base.encode_prompts([GROUNDED_PROMPT])
 
@@ -167,7 +170,7 @@ def main(config: Config) -> None:
             config.phrases,
             adapter.config,
             "shapes",
-            config.steps,
+            earlier + config.steps,
             {name: tensor.half() for name, tensor in tensors.items()},
         ),
     )

@@ -217,8 +217,9 @@ def main(config: Config) -> None:
     torch.manual_seed(config.seed)
     adapter = GSAAdapter(sizes, attention=train_attention(base.unet))
     open_gates(adapter)
+    earlier = 0
     if config.init_from:
-        start_from(adapter, read_adapter(config.init_from), config.phrases, encode.dim)
+        earlier = start_from(adapter, read_adapter(config.init_from), config.phrases, encode.dim)
     prompt = base.encode_prompts([GROUNDED_PROMPT])
 
     def loss(
@@ -251,7 +252,7 @@ def main(config: Config) -> None:
         sizes |= {"knowledge": knowledge.config["knowledge"]}
     write_adapter(
         out,
-        Adapter(KIND, base.name, base.prediction_type, config.phrases, sizes, "shapes", config.steps, state),
+        Adapter(KIND, base.name, base.prediction_type, config.phrases, sizes, "shapes", earlier + config.steps, state),
     )
 
 

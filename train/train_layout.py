@@ -119,8 +119,9 @@ def main(config: Config) -> None:
     adapter_config = {k: getattr(config, k) for k in sizes} | {"phrase_dim": encoder.dim}
     torch.manual_seed(config.seed)
     adapter = LayoutAdapter(adapter_config)
+    earlier = 0
     if config.init_from:
-        start_from(adapter, read_adapter(config.init_from), config.phrases, encoder.dim)
+        earlier = start_from(adapter, read_adapter(config.init_from), config.phrases, encoder.dim)
     size = (base.unet.config["sample_size"],) * 2
 
     def loss(
@@ -139,7 +140,14 @@ def main(config: Config) -> None:
     write_adapter(
         out,
         Adapter(
-            LAYOUT_KIND, base.name, base.prediction_type, encoder.name, adapter_config, "shapes", config.steps, state
+            LAYOUT_KIND,
+            base.name,
+            base.prediction_type,
+            encoder.name,
+            adapter_config,
+            "shapes",
+            earlier + config.steps,
+            state,
         ),
     )
 

@@ -44,7 +44,7 @@ class Config(LoopConfig):
     """sg-mini, or a diffusers folder or hub id of Stable Diffusion 2.x"""
     structure_clip: Path = ADAPTERS / "structure-clip-sg-mini.safetensors"
     """what train_structure_clip.py wrote"""
-    steps: int = 7000
+    steps: int = 4000
     batch_size: int = 32
     learning_rate: float = 1e-3
     rank: int = 16
@@ -139,7 +139,8 @@ def main(config: Config) -> None:
     )
     out = config.out or LORAS / f"ii-lora-structure-clip-{base.name}.safetensors"
     tensors = {name: tensor.half() for name, tensor in lora_tensors(model.unet).items()}
-    write_weights(out, tensors, {"scene_graph.structure_clip": config.structure_clip.stem})
+    header = {"scene_graph.structure_clip": config.structure_clip.stem, "scene_graph.steps": str(config.steps)}
+    write_weights(out, tensors, header)
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ MEAN_NEGATIVES_STEPS = 100  # before it takes the hardest
 
 @dataclass
 class Config(LoopConfig):
-    steps: int = 3000
+    steps: int = 1500
     batch_size: int = 96
     learning_rate: float = 3e-4
     weight_decay: float = 0.1

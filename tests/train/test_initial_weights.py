@@ -20,7 +20,7 @@ def fresh(file, phrase_dim: int) -> GSAAdapter:
 
 def test_the_same_phrases_give_the_same_adapter(file):
     module = fresh(file, file.config["phrase_dim"])
-    start_from(module, file, "clip", file.config["phrase_dim"])
+    assert start_from(module, file, "clip", file.config["phrase_dim"]) == file.steps
     assert all(torch.equal(tensor, file.state_dict[name].float()) for name, tensor in module.state_dict().items())
 
 
