@@ -1,8 +1,8 @@
 """Structure-CLIP's knowledge encoder: a graph's triples through a gated transformer (Huang et al. 2023, section 3.3).
 
 A graph is told as triples (subject, predicate, object), its attributes among them as (object, "is", attribute). Each
-word of a triple is embedded as the mean of its tokens' embeddings, a triple as head + relation - tail, and the triples
-of a graph go through a transformer whose effect is gated element by element:
+word of a triple is embedded as the mean of its tokens' embeddings, a triple as head + relation - tail, normalised, and
+the triples of a graph go through a transformer whose effect is gated element by element:
 
     X' = X + γ ⊙ (Transformer(X) - X),   γ ≈ 0 at the start
 
@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from .scene_graph import SceneGraph
 
 IS = "is"  # the predicate between an object and its attribute
+THERE = "there"  # in place of an attribute where an object has none: "dog is dog" would be "is" alone, dog - dog is 0
 GATE_START = 0.01
 
 
@@ -38,7 +39,7 @@ def triples(graph: SceneGraph) -> list[Triple]:
     """A graph's triples: for each object its attributes, or that it is there, and then the relations."""
     told = []
     for position, thing in enumerate(graph.objects):
-        for attribute in thing.attributes or (thing.name,):
+        for attribute in thing.attributes or (THERE,):
             told.append(Triple(thing.name, IS, attribute, position, None))
     for relation in graph.relations:
         subject, object_ = graph.objects[relation.subject], graph.objects[relation.object]
@@ -69,10 +70,13 @@ class KnowledgeEncoder(nn.Module):
         factory: dict[str, Any] = {"dtype": dtype, "device": device}
         self.dim, self.count, self.length = dim, count, length
         self.word = nn.Linear(word_dim, dim, **factory)
+        self.norm = nn.LayerNorm(dim, **factory)
         layer = nn.TransformerEncoderLayer(
             dim, heads, 4 * dim, dropout=0.0, activation="gelu", batch_first=True, norm_first=True, **factory
         )
-        self.transformer = nn.TransformerEncoder(layer, layers, enable_nested_tensor=False)
+        self.transformer = nn.TransformerEncoder(
+            layer, layers, norm=nn.LayerNorm(dim, **factory), enable_nested_tensor=False
+        )
         self.gate = nn.Parameter(torch.full((dim,), GATE_START, **factory))
 
     def forward(self, words: Tensor, valid: Tensor) -> Tensor:
@@ -81,7 +85,7 @@ class KnowledgeEncoder(nn.Module):
         What stands in places without a triple reaches no other place.
         """
         head, relation, tail = self.word(words).unbind(dim=2)  # [B, T, D] each
-        x = head + relation - tail
+        x = self.norm(head + relation - tail)
         mixed = self.transformer(x, src_key_padding_mask=~valid)
         return x + self.gate * (mixed - x)
 

@@ -2,12 +2,14 @@
 
     f(graph) = CLIP(caption) + λ · mean over the graph's triples of KnowledgeEncoder(triples)
 
-The knowledge encoder embeds words through the text model's own token embeddings, as the original does through BERT's.
+with both parts of unit length, as the second is in the released code: so λ means the same for every CLIP. The knowledge
+encoder embeds words through the text model's own token embeddings, as the original does through BERT's.
 """
 
 from collections.abc import Callable, Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from .adapter import Adapter, build_module
@@ -17,7 +19,6 @@ from .scene_graph import SceneGraph, SceneGraphError
 
 STRUCTURE_CLIP = "structure-clip"  # what adapter files call this phrase encoder
 KNOWLEDGE = "knowledge."  # the prefix of the knowledge encoder's tensors in adapter files
-KNOWLEDGE_WEIGHT = 0.2  # λ of the released training script
 EncodeWords = Callable[[list[str]], Tensor]  # P words → [P, W]
 
 
@@ -34,12 +35,12 @@ def build_knowledge(file: Adapter) -> KnowledgeEncoder:
 
 
 def graph_knowledge(graphs: Sequence[SceneGraph], encode_words: EncodeWords, encoder: KnowledgeEncoder) -> Tensor:
-    """What is added to the embeddings of graphs: [G, D].
+    """What is added to the embeddings of graphs: [G, D] of unit length.
 
     Raises `SceneGraphError` for a graph with more triples than the encoder takes.
     """
     words, valid, _ = triple_words(graphs, encode_words, encoder.count)
-    return pooled(encoder(words, valid), valid)
+    return F.normalize(pooled(encoder(words, valid), valid), dim=-1)
 
 
 def check_triples(graph: SceneGraph, most: int) -> None:
@@ -53,8 +54,11 @@ def check_triples(graph: SceneGraph, most: int) -> None:
 
 
 def with_knowledge(states: Tensor, knowledge: Tensor, weight: float) -> Tensor:
-    """Variant (ii)'s context: a caption's states [G, L, D] with the knowledge [G, D] of its graph in each of them."""
-    return states + weight * knowledge[:, None].to(states)
+    """Variant (ii)'s context: a caption's states [G, L, D] with the knowledge [G, D] of its graph in each of them.
+
+    It counts as much beside a state, however long that is, as it does in an embedding beside the caption's.
+    """
+    return states + weight * states.norm(dim=-1, keepdim=True) * knowledge[:, None].to(states)
 
 
 def triple_words(
