@@ -64,17 +64,18 @@ def with_knowledge(states: Tensor, knowledge: Tensor, weight: float) -> Tensor:
 def triple_words(
     graphs: Sequence[SceneGraph], encode_words: EncodeWords, count: int
 ) -> tuple[Tensor, Tensor, list[list[Triple]]]:
-    """Word vectors [B, count, 3, W] of each graph's triples, which of them are real [B, count], and the triples.
+    """Word vectors [B, T, 3, W] of each graph's triples, which of them are real [B, T], and the triples.
 
-    Raises `SceneGraphError` for a graph with more triples than `count`.
+    T is that of the graph with the most. Raises `SceneGraphError` for a graph with more than `count`.
     """
     for graph in graphs:
         check_triples(graph, count)
     told = [triples(graph) for graph in graphs]
     words = distinct_words(graphs)
     vectors, place = encode_words(words), {word: i for i, word in enumerate(words)}
-    ids = torch.zeros(len(graphs), count, 3, dtype=torch.long)
-    valid = torch.zeros(len(graphs), count, dtype=torch.bool)
+    most = max(map(len, told))
+    ids = torch.zeros(len(graphs), most, 3, dtype=torch.long)
+    valid = torch.zeros(len(graphs), most, dtype=torch.bool)
     for b, graph in enumerate(told):
         for t, triple in enumerate(graph):
             ids[b, t] = torch.tensor([place[w] for w in (triple.head, triple.relation, triple.tail)])

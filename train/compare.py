@@ -1,4 +1,4 @@
-"""Compares all variants on Shapes: obedience, likeness to true pictures, size and speed, in one table.
+"""Compares all variants on Shapes: obedience, likeness to true pictures, layouts, size and speed, on one page.
 
     python train/compare.py
 
@@ -7,46 +7,39 @@ into `runs/compare`, one file per variant, split and seed, so that it goes on wh
 weights or settings are measured anew. Out come `docs/results.md`, a CSV and a figure of the same graphs drawn by all.
 """
 
-import csv
 import hashlib
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import numpy as np
 import torch
+from safetensors import safe_open
 from torch import Tensor, nn
 from torchmetrics.image.fid import FrechetInceptionDistance
 from tqdm import tqdm
 
 from sg_models import sg_mini
-from sg_models.scene_graph import SceneGraph
+from sg_models.layout_adapter import graph_batch
 from sg_models.whole_file import whole_file
 from train.base_model import BaseModel, load_base
 from train.command_line import run
 from train.comparison_figure import draw_comparison
-from train.conditioning import CAPTION_GUIDANCE, GRAPH_GUIDANCE
+from train.comparison_page import CEILING, NAMES, Comparison, Row, markdown, write_csv
+from train.conditioning import Conditioner, GroundedConditioner, LayoutConditioner
 from train.evaluate import METRICS, TEST_SPLITS, verdict_counts, with_interval
 from train.graph_variation import without_boxes
+from train.layout_losses import layout_figures
 from train.oracle import judge
 from train.picture_grid import to_pil
 from train.sampling import STEPS, draw_graphs, starting_noise
-from train.shapes import render, scene, seeds
-from train.trained_adapter import NO_ADAPTER, load_variant, variant_files
+from train.shapes import Scene, render, scene, seeds
+from train.spatial_relations import RELATIONS
+from train.trained_adapter import CAPTION_VARIANT, LORA_VARIANT, load_variant, trained_variants, variant_files
 
-CEILING = "autoencoder"  # true pictures through the autoencoder: as well as a variant could do
-NAMES = {
-    CEILING: "true pictures, decoded",
-    "i": "text, CLIP",
-    "ii": "text, Structure-CLIP, LoRA",
-    "iii": "layout, BERT, ControlNet",
-    "iv": "layout, CLIP, ControlNet",
-    "v": "embeddings, BERT, gated self-attention",
-    "vi": "embeddings, CLIP, gated self-attention",
-    "vii": "embeddings, Structure-CLIP, gated self-attention",
-}
+WITHOUT_LAYOUT = (CEILING, CAPTION_VARIANT, LORA_VARIANT)
 FEATURES = 64  # of a picture: its latents, averaged to 4 × 4
 FID_RESAMPLES = 200
 CHUNK = 50
@@ -58,35 +51,51 @@ class Config:
     graphs: int = 500
     """held-out graphs per split"""
     seeds: int = 3
-    """sampling seeds: pictures per graph"""
+    """sampling seeds: pictures per graph; the pictures with given boxes are drawn with the first alone"""
     steps: int = STEPS
+    mixed_precision: Literal["no", "bf16"] = "bf16"
+    """how pictures are drawn; bf16 takes little more than half the time"""
     run_dir: Path = Path("runs/compare")
     docs: Path = Path("docs")
     """results.md, results.csv and results.png are written there"""
 
 
+@dataclass(frozen=True)
+class Task:
+    """What is measured in one go: each graph of a split, drawn once."""
+
+    variant: str
+    split: str
+    seed: int
+    boxes: bool = False
+    """whether the graphs give their boxes"""
+
+    @property
+    def name(self) -> str:
+        """Of its file."""
+        return f"{self.variant}-{self.split}-{self.seed}" + "-boxes" * self.boxes
+
+
 @dataclass
 class Pictures:
-    """What was measured on the pictures of one variant, split and seed."""
+    """What was measured on the pictures of one task."""
 
     counts: np.ndarray  # [4 metrics, G graphs, 2]: hits, and how many there could be
     features: np.ndarray  # [G, FEATURES]
     seconds: float  # per picture
 
 
-def measured(config: Config, variant: str, split: str, seed: int) -> Pictures:
+def measured(config: Config, task: Task) -> Pictures:
     """The measurement in `run_dir`, made now if it is not there."""
-    path = config.run_dir / f"{variant}-{split}-{seed}.npz"
-    made_from = f"{fingerprint(variant, config.base)} {config.graphs} {config.steps}"
+    path = config.run_dir / f"{task.name}.npz"
+    made_from = f"{fingerprint(task.variant, config.base)} {config.graphs} {config.steps} {config.mixed_precision}"
     if path.exists():
         with np.load(path) as kept:
             if str(kept["made_from"]) == made_from:
                 return Pictures(kept["counts"], kept["features"], float(kept["seconds"]))
-    found = measure(config, variant, split, seed)
+    found = measure(config, task)
     with whole_file(path) as file, file.open("wb") as stream:
-        np.savez(
-            stream, counts=found.counts, features=found.features, seconds=found.seconds, made_from=np.array(made_from)
-        )
+        np.savez(stream, **asdict(found), made_from=np.array(made_from))
     return found
 
 
@@ -98,27 +107,34 @@ def fingerprint(variant: str, base: str) -> str:
     return digest.hexdigest()
 
 
-def measure(config: Config, variant: str, split: str, seed: int) -> Pictures:
+def measure(config: Config, task: Task) -> Pictures:
     """Draws each graph of a split once and judges the pictures."""
     base = load_base(config.base).to("cuda" if torch.cuda.is_available() else "cpu").frozen()
-    scenes = [scene(s) for s in seeds(split, config.graphs)]
-    graphs = [without_boxes(s.graph) for s in scenes]
-    noise = starting_noise(base, seed, len(graphs), sg_mini.SIDE)
-    condition = None if variant == CEILING else load_variant(base, NO_ADAPTER if variant == "i" else variant)
+    scenes = [scene(s) for s in seeds(task.split, config.graphs)]
+    noise = starting_noise(base, task.seed, len(scenes), sg_mini.SIDE)
+    condition = None if task.variant == CEILING else load_variant(base, task.variant)
     verdicts, features, seconds = [], [], 0.0
-    for first in tqdm(range(0, len(graphs), CHUNK), desc=f"({variant}), {split}, seed {seed}"):
+    for first in tqdm(range(0, len(scenes), CHUNK), desc=task.name):
         part = slice(first, first + CHUNK)
         start = time.perf_counter()
-        if condition is None:
-            pictures = base.decode(latents_of(base, [render(s) for s in scenes[part]]))
-        else:
-            pictures = draw_graphs(base, condition, graphs[part], noise[part], steps=config.steps)
+        with torch.autocast(base.device.type, torch.bfloat16, enabled=config.mixed_precision == "bf16"):
+            pictures = drawn(base, condition, scenes[part], noise[part], task.boxes, config.steps)
         seconds += time.perf_counter() - start
-        seen = [np.asarray(to_pil(picture)) for picture in pictures]
-        verdicts += [judge(picture, graph) for picture, graph in zip(seen, graphs[part], strict=True)]
+        seen = [np.asarray(to_pil(picture.float())) for picture in pictures]
+        verdicts += [judge(picture, made.graph) for picture, made in zip(seen, scenes[part], strict=True)]
         features.append(picture_features(base, seen))
     counts = verdict_counts(verdicts)
-    return Pictures(np.array([counts[metric] for metric in METRICS]), np.concatenate(features), seconds / len(graphs))
+    return Pictures(np.array([counts[metric] for metric in METRICS]), np.concatenate(features), seconds / len(scenes))
+
+
+def drawn(
+    base: BaseModel, condition: Conditioner | None, scenes: Sequence[Scene], noise: Tensor, boxes: bool, steps: int
+) -> Tensor:
+    """Pictures [B, 3, H, W] of scenes by a variant; by none, the true ones through the autoencoder."""
+    if condition is None:
+        return base.decode(latents_of(base, [render(made) for made in scenes]))
+    graphs = [made.graph if boxes else without_boxes(made.graph) for made in scenes]
+    return draw_graphs(base, condition, graphs, noise, steps=steps)
 
 
 def true_features(config: Config, split: str) -> np.ndarray:
@@ -160,83 +176,73 @@ def distance_with_interval(features: np.ndarray, true: np.ndarray) -> list[float
     return [frechet_distance(features, true), float(low), float(high)]
 
 
-def row(config: Config, variant: str, split: str, true: np.ndarray) -> dict[str, Any]:
+def row(config: Config, variant: str, split: str, true: np.ndarray, boxes: bool = False) -> Row:
     """One variant on one split, over all sampling seeds."""
-    count = 1 if variant == CEILING else config.seeds
-    found = [measured(config, variant, split, seed) for seed in range(count)]
+    count = 1 if variant == CEILING or boxes else config.seeds
+    found = [measured(config, Task(variant, split, seed, boxes)) for seed in range(count)]
     # the pictures of one graph succeed and fail together: they are resampled together
     counts = np.sum([one.counts for one in found], axis=0)  # [4, G, 2]
     figures = {metric: with_interval(*counts[k].T) for k, metric in enumerate(METRICS)}
     figures["FID"] = distance_with_interval(np.concatenate([one.features for one in found]), true)
-    return {"split": split, "variant": variant, **figures, "seconds": float(np.mean([one.seconds for one in found]))}
+    seconds = float(np.mean([one.seconds for one in found]))
+    return Row(split, variant, figures, *trained(variant, config.base), seconds)
 
 
-def trained(variant: str, base: str) -> tuple[int, int | None]:
-    """How many parameters a variant adds to its base, and in how many steps they were trained."""
-    from safetensors import safe_open
-
-    parameters, steps = 0, None
+def trained(variant: str, base: str) -> tuple[int, int]:
+    """How many parameters a variant adds to its base, and in how many steps the last of its files was trained."""
+    parameters, steps = 0, 0
     for path in variant_files(variant, base)[1:]:
         with safe_open(path, "pt") as file:
             parameters += sum(int(np.prod(file.get_slice(name).get_shape())) for name in file.keys())
-            steps = int((file.metadata() or {}).get("scene_graph.steps", steps or 0)) or steps
+            steps = int(file.metadata()["scene_graph.steps"])
     return parameters, steps
 
 
-def markdown(config: Config, rows: list[dict[str, Any]]) -> str:
-    """The table as a page of its own."""
-    columns = [*METRICS, "FID"]
-    lines = [
-        "# Seven variants compared",
-        "",
-        f"Measured by `python train/compare.py` on Shapes, a synthetic world: {config.graphs} held-out graphs a split, "
-        f"{config.seeds} sampling seeds, {config.steps} DDIM steps, guidance {CAPTION_GUIDANCE:g} for text and "
-        f"{GRAPH_GUIDANCE:g} for graphs; 95 % intervals, bootstrapped over graphs (FID: over pictures). FID is the "
-        "Fréchet distance between the autoencoder's latents, averaged to 4 × 4, of drawn and true pictures; it cannot "
-        "be compared with other people's FID.",
-        "",
-        "| split | variant | " + " | ".join(columns) + " | parameters | steps | s per picture |",
-        "|---" * (5 + len(columns)) + "|",
-    ]
-    for one in rows:
-        cells = [f"{v:.3f} [{low:.3f}, {high:.3f}]" for v, low, high in (one[column] for column in columns)]
-        parameters, steps = trained(one["variant"], config.base)
-        lines.append(
-            f"| {one['split']} | ({one['variant']}) {NAMES[one['variant']]} | "
-            + " | ".join(cells)
-            + f" | {parameters / 1e6:.2f} M | {steps or '–'} | {one['seconds']:.2f} |"
-        )
-    return "\n".join([*lines, "", "![The same graphs, drawn by all variants](results.png)", ""])
+def layouts(base: BaseModel, variant: str, split: str, count: int) -> dict[str, float]:
+    """Mean IoU of a variant's predicted boxes with the true ones, and how many layouts obey their graph."""
+    loaded = load_variant(base, variant)
+    assert isinstance(loaded, GroundedConditioner | LayoutConditioner), variant
+    predictor = loaded.adapter.layout if isinstance(loaded, GroundedConditioner) else loaded.adapter.layout.box
+    graphs = [scene(s).graph for s in seeds(split, count)]
+    bare = [without_boxes(graph) for graph in graphs]
+    batch = graph_batch(bare, loaded.encode(bare)).to(base.device)
+    true = torch.tensor([thing.box for graph in graphs for thing in graph.objects])
+    relation = torch.tensor([RELATIONS.index(r.predicate) for graph in graphs for r in graph.relations])
+    batch.layout, batch.relation = true.to(base.device), relation.to(base.device)
+    features = loaded.adapter.graph_encoder(batch.x, batch.edge_attr, batch.edge_index)
+    return layout_figures(predictor(*features, batch), batch)
 
 
-def write_csv(rows: list[dict[str, Any]], path: Path) -> None:
-    """The same figures for programs."""
-    columns = [*METRICS, "FID"]
-    with whole_file(path) as file, file.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(
-            ["split", "variant", *(f"{c}{end}" for c in columns for end in ("", " low", " high")), "seconds"]
-        )
-        for one in rows:
-            writer.writerow([one["split"], one["variant"], *(v for c in columns for v in one[c]), one["seconds"]])
+def compare(config: Config, variants: Sequence[str]) -> Comparison:
+    """Everything the page shows."""
+    with_layout = [name for name in variants if name not in WITHOUT_LAYOUT]
+    true = {split: true_features(config, split) for split in TEST_SPLITS}
+    split = TEST_SPLITS[0]
+    return Comparison(
+        rows=[row(config, variant, split, true[split]) for split in TEST_SPLITS for variant in variants],
+        with_boxes=[row(config, variant, split, true[split], boxes=True) for variant in with_layout],
+        layouts={
+            (split, variant): layouts(load_base(config.base).frozen(), variant, split, config.graphs)
+            for split in TEST_SPLITS
+            for variant in with_layout
+        },
+    )
 
 
 def main(config: Config) -> None:
-    variants = [name for name in NAMES if name in (CEILING, "i") or len(variant_files(name, config.base)) > 1]
+    variants = [CEILING, CAPTION_VARIANT, *trained_variants(config.base)]
     if missing := ", ".join(f"({name})" for name in NAMES if name not in variants):
         print(f"left out, for they are not trained: {missing}")
-    rows = []
-    for split in TEST_SPLITS:
-        true = true_features(config, split)
-        rows += [row(config, variant, split, true) for variant in variants]
-    text = markdown(config, rows)
+    found = compare(config, variants)
+    settings = {name: getattr(config, name) for name in ("graphs", "seeds", "steps", "mixed_precision")}
+    text = markdown(found, **settings)
     print(text)
     with whole_file(config.docs / "results.md") as file:
         file.write_text(text, "utf-8")
-    write_csv(rows, config.docs / "results.csv")
-    shown: list[SceneGraph] = [without_boxes(scene(s).graph) for s in seeds(TEST_SPLITS[0], 8)]
-    drawn = {name: NAMES[name] for name in variants if name != CEILING}
-    draw_comparison(config.base, drawn, shown, config.docs / "results.png")
+    write_csv(found, config.docs / "results.csv")
+    shown = [without_boxes(scene(s).graph) for s in seeds(TEST_SPLITS[0], 8)]
+    described = {name: NAMES[name] for name in variants if name != CEILING}
+    draw_comparison(config.base, described, shown, config.docs / "results.png")
 
 
 if __name__ == "__main__":

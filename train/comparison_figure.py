@@ -14,7 +14,7 @@ from sg_models.whole_file import whole_file
 from train.base_model import load_base
 from train.picture_grid import to_pil
 from train.sampling import draw_graphs, starting_noise
-from train.trained_adapter import NO_ADAPTER, load_variant
+from train.trained_adapter import load_variant
 
 PAPER, INK = (250, 250, 248), (20, 32, 43)
 MARGIN, LABEL_WIDTH, TEXT = 8, 150, 13  # pixels
@@ -38,7 +38,7 @@ def draw_comparison(base: str, variants: Mapping[str, str], graphs: Sequence[Sce
 
 def _drawn(base: str, name: str, graphs: Sequence[SceneGraph]) -> list[Image.Image]:
     loaded = load_base(base).to("cuda" if torch.cuda.is_available() else "cpu").frozen()
-    condition = load_variant(loaded, NO_ADAPTER if name == "i" else name)
+    condition = load_variant(loaded, name)
     noise = starting_noise(loaded, 0, 1, sg_mini.SIDE).expand(len(graphs), -1, -1, -1)
     return [to_pil(picture) for picture in draw_graphs(loaded, condition, graphs, noise)]
 

@@ -26,7 +26,7 @@ from train.oracle import Verdict, judge
 from train.picture_grid import to_pil
 from train.sampling import STEPS, draw_graphs, starting_noise
 from train.shapes import scene, seeds
-from train.trained_adapter import NO_ADAPTER, load_variant
+from train.trained_adapter import CAPTION_VARIANT, NO_ADAPTER, load_variant
 
 METRICS = ("object recall", "attribute binding", "relation accuracy", "exact graph")
 TEST_SPLITS = ("held-out", "compositional")
@@ -54,25 +54,28 @@ class Config:
 def main(config: Config) -> None:
     if config.graphs < 2:
         raise UsageError("--graphs must be at least 2: an interval needs more than one graph")
-    base = load_base(config.base).to("cuda" if torch.cuda.is_available() else "cpu").frozen()
-    if base.name != sg_mini.NAME:
-        raise UsageError("the oracle knows Shapes only, so this measures SG-Mini; write --base sg-mini")
-    variants = {"i": load_variant(base, NO_ADAPTER)}
-    if config.adapter != NO_ADAPTER:
-        variants[config.adapter] = load_variant(base, config.adapter, config.bert)
+    variants = {name: ready(config, name) for name in (CAPTION_VARIANT, config.adapter) if name != NO_ADAPTER}
     results = {
-        split: {name: measure(base, name, condition, split, config) for name, condition in variants.items()}
+        split: {name: measure(base, name, condition, split, config) for name, (base, condition) in variants.items()}
         for split in TEST_SPLITS
     }
     print(table(results))
     if config.json:
-        settings = {"base": base.name, "graphs": config.graphs, "seed": config.seed, "steps": config.steps}
-        guidance = {name: condition.guidance for name, condition in variants.items()}
+        settings = {"base": config.base, "graphs": config.graphs, "seed": config.seed, "steps": config.steps}
+        guidance = {name: condition.guidance for name, (_, condition) in variants.items()}
         if config.guidance is not None:
             guidance = dict.fromkeys(variants, config.guidance)
         text = json.dumps(settings | {"guidance": guidance, "results": results}, indent=1)
         with whole_file(config.json) as file:
             file.write_text(text + "\n", "utf-8")
+
+
+def ready(config: Config, name: str) -> tuple[BaseModel, Conditioner]:
+    """A variant, and a base of its own: variants change the UNet that they are put into."""
+    base = load_base(config.base).to("cuda" if torch.cuda.is_available() else "cpu").frozen()
+    if base.name != sg_mini.NAME:
+        raise UsageError("the oracle knows Shapes only, so this measures SG-Mini; write --base sg-mini")
+    return base, load_variant(base, name, config.bert)
 
 
 def measure(base: BaseModel, name: str, condition: Conditioner, split: str, config: Config) -> dict[str, Any]:

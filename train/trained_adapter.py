@@ -23,17 +23,18 @@ from train.ldm_names import controlnet_ldm_names
 from train.lora import load_lora
 from train.phrase_encoders import graph_features
 
-NO_ADAPTER = "none"  # variant (i): the graph as a caption
+NO_ADAPTER, CAPTION_VARIANT = "none", "i"  # either way, the graph as a caption
+TRAINED_VARIANTS = ("ii", "iii", "iv", "v", "vi", "vii")
 LORA_VARIANT = "ii"  # two files: a LoRA, and the knowledge encoder that it was trained on
 
 
 def load_variant(base: BaseModel, name: str, bert: str | None = None) -> Conditioner:
-    """The variant of a name (`vi`) or of the adapter file at a path, put into the base; the caption for `none`.
+    """The variant of a name (`vi`) or of the adapter file at a path, put into the base; the caption for `none` or `i`.
 
     `bert` names another BERT than the packaged one. Raises `AdapterError` where there is no such adapter, or where it
     does not fit the base.
     """
-    if name == NO_ADAPTER:
+    if name in (NO_ADAPTER, CAPTION_VARIANT):
         return CaptionConditioner(base)
     if name == LORA_VARIANT:
         return _with_lora(base)
@@ -62,6 +63,11 @@ def variant_files(name: str, base: str) -> list[Path]:
     return [CHECKPOINTS / sg_mini.CHECKPOINT, *added]
 
 
+def trained_variants(base: str) -> list[str]:
+    """The variants whose files are there."""
+    return [name for name in TRAINED_VARIANTS if len(variant_files(name, base)) > 1]
+
+
 def _knowledge_path(base: str) -> Path:
     return ADAPTERS / f"{STRUCTURE_CLIP}-{base}.safetensors"
 
@@ -76,10 +82,9 @@ def _path(base: BaseModel, name: str) -> Path:
     found = sorted(ADAPTERS.glob(f"{name}-*-{base.name}.safetensors"))
     if len(found) == 1:
         return found[0]
-    known = sorted({path.name.split("-")[0] for path in ADAPTERS.glob(f"*-*-{base.name}.safetensors")})
     raise AdapterError(
         f"there is no adapter {name!r} for {base.name} in {ADAPTERS}; "
-        f"write {', '.join([NO_ADAPTER, *known])} or the path of a .safetensors file"
+        f"write {', '.join([NO_ADAPTER, *trained_variants(base.name)])} or the path of a .safetensors file"
     )
 
 

@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 
 from train import compare
-from train.compare import FEATURES, Config, Pictures, distance_with_interval, frechet_distance, measured
+from train.compare import FEATURES, Config, Pictures, Task, distance_with_interval, frechet_distance, measured
+from train.comparison_page import COLUMNS, NAMES, Comparison, Row, markdown, write_csv
+
+TASK = Task("i", "held-out", 2)
 
 
 @pytest.fixture
@@ -15,39 +18,45 @@ def config(tmp_path: Path) -> Config:
 
 
 @pytest.fixture
-def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple]:
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[Task]:
     """Every measurement that was really made."""
-    made: list[tuple] = []
+    made: list[Task] = []
 
-    def measure(config: Config, variant: str, split: str, seed: int) -> Pictures:
-        made.append((variant, split, seed))
-        return Pictures(np.full((4, config.graphs, 2), seed), np.zeros((config.graphs, FEATURES)), 0.5)
+    def measure(config: Config, task: Task) -> Pictures:
+        made.append(task)
+        return Pictures(np.full((4, config.graphs, 2), task.seed), np.zeros((config.graphs, FEATURES)), 0.5)
 
     monkeypatch.setattr(compare, "measure", measure)
     return made
 
 
 def test_a_measurement_is_kept(config: Config, calls: list):
-    first, again = (measured(config, "i", "held-out", 2) for _ in range(2))
-    assert calls == [("i", "held-out", 2)]
+    first, again = (measured(config, TASK) for _ in range(2))
+    assert calls == [TASK]
     assert np.array_equal(first.counts, again.counts) and again.seconds == 0.5
 
 
-@pytest.mark.parametrize("change", ["weights", "graphs", "steps"])
+def test_given_boxes_are_a_task_of_their_own(config: Config, calls: list):
+    for boxes in (False, True):
+        measured(config, Task("vi", "held-out", 0, boxes))
+    assert [task.boxes for task in calls] == [False, True]
+
+
+@pytest.mark.parametrize("change", ["weights", "graphs", "steps", "mixed_precision"])
 def test_other_weights_or_settings_are_measured_anew(
     config: Config, calls: list, change: str, monkeypatch: pytest.MonkeyPatch
 ):
-    measured(config, "i", "held-out", 0)
+    measured(config, TASK)
     if change == "weights":
         monkeypatch.setattr(compare, "fingerprint", lambda variant, base: "other weights")
     else:
-        setattr(config, change, getattr(config, change) + 1)
-    measured(config, "i", "held-out", 0)
+        setattr(config, change, {"graphs": 5, "steps": 26, "mixed_precision": "no"}[change])
+    measured(config, TASK)
     assert len(calls) == 2
 
 
 def test_every_variant_has_its_own_fingerprint():
-    files = {name: compare.variant_files(name, "sg-mini") for name in compare.NAMES}
+    files = {name: compare.variant_files(name, "sg-mini") for name in NAMES}
     assert all(paths[0].name == "sg_mini.safetensors" for paths in files.values()), "all stand on the base"
     shipped = {name: compare.fingerprint(name, "sg-mini") for name, paths in files.items() if len(paths) > 1}
     assert len(set(shipped.values())) == len(shipped) > 0
@@ -75,14 +84,24 @@ def test_distance_lies_in_its_interval(monkeypatch: pytest.MonkeyPatch):
     assert 0 < low < high
 
 
-def test_pages_name_every_figure(config: Config):
-    figures = {metric: [0.5, 0.4, 0.6] for metric in compare.METRICS} | {"FID": [1.25, 1.0, 1.5]}
-    rows = [{"split": "held-out", "variant": name, **figures, "seconds": 0.25} for name in compare.NAMES]
-    page = compare.markdown(config, rows)
-    for name, description in compare.NAMES.items():
+def test_pages_name_every_figure(tmp_path: Path):
+    figures = {metric: [0.5, 0.4, 0.6] for metric in COLUMNS[:-1]} | {"FID": [1.25, 1.0, 1.5]}
+    rows = [Row("held-out", name, figures, 1_200_000, 7000, 0.25) for name in NAMES]
+    layouts = {("held-out", "vi"): {"box IoU": 0.375, "layouts obeyed": 1.0}}
+    found = Comparison(rows, [Row("held-out", "iv", figures, 1, 2, 0.125)], layouts)
+    page = markdown(found, graphs=500, seeds=3, steps=25, mixed_precision="bf16")
+    for name, description in NAMES.items():
         assert f"({name}) {description}" in page
-    assert "1.250 [1.000, 1.500]" in page and "synthetic world" in page
-    compare.write_csv(rows, config.docs / "results.csv")
-    lines = (config.docs / "results.csv").read_text("utf-8").splitlines()
-    assert len(lines) == 1 + len(rows)
-    assert lines[0].split(",")[:3] == ["split", "variant", "object recall"]
+    for figure in ("1.250 [1.000, 1.500]", "1.20 M", "7,000", "0.375", "bfloat16", "synthetic world"):
+        assert figure in page
+    write_csv(found, tmp_path / "results.csv")
+    lines = (tmp_path / "results.csv").read_text("utf-8").splitlines()
+    assert len(lines) == 2 + len(rows)
+    assert lines[0].split(",")[:4] == ["split", "boxes", "variant", "object recall"]
+    assert lines[-1].startswith("held-out,given,iv,0.5,0.4,0.6,")
+
+
+def test_true_pictures_are_measured_as_they_are(config: Config):
+    found = compare.measure(config, Task("autoencoder", "held-out", 0))
+    assert found.counts.shape == (4, 4, 2) and found.features.shape == (4, FEATURES)
+    assert found.counts[0, :, 0].sum() >= 0.9 * found.counts[0, :, 1].sum(), "the autoencoder keeps nearly all objects"
