@@ -42,7 +42,7 @@ from train.trained_adapter import CAPTION_VARIANT, LORA_VARIANT, load_variant, t
 WITHOUT_LAYOUT = (CEILING, CAPTION_VARIANT, LORA_VARIANT)
 FEATURES = 64  # of a picture: its latents, averaged to 4 × 4
 FID_RESAMPLES = 200
-CHUNK = 50
+CHUNK = 25
 
 
 @dataclass
