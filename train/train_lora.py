@@ -22,17 +22,15 @@ from sg_models import sg_mini
 from sg_models.safetensors_file import write_weights
 from sg_models.scene_graph import SceneGraph
 from sg_models.structure_clip import build_knowledge
-from train.base_model import ADAPTERS, LORAS, BaseModel, diffusion_loss, load_base, train_attention
+from train.base_model import ADAPTERS, LORAS, diffusion_loss, load_base, train_attention
 from train.command_line import run
 from train.conditioning import StructureClipConditioner
 from train.graph_variation import told, without_boxes
 from train.loop import LoopConfig, train
 from train.lora import inject, lora_tensors
-from train.picture_grid import save_grid
-from train.sampling import draw_graphs, starting_noise
 from train.shapes import scene, seeds
 from train.shapes_latents import shapes_latents
-from train.train_gsa import structure_clip
+from train.train_gsa import draw_preview, structure_clip
 
 EMPTY_RATE = 0.10
 Batch = tuple[Tensor, list[SceneGraph], Tensor]
@@ -84,17 +82,6 @@ class Samples:
         which = [int(rng.integers(len(self.graphs))) for rng in rngs]
         graphs = [told(self.graphs[w], rng) for w, rng in zip(which, rngs, strict=True)]
         return self.latents[which], graphs, torch.tensor([rng.random() < EMPTY_RATE for rng in rngs])
-
-
-def draw_preview(base: BaseModel, condition: StructureClipConditioner, graphs: list[SceneGraph], path: Path) -> None:
-    """Three rows from the same noise: the right graphs, none, and each other's."""
-    noise = starting_noise(base, 0, len(graphs), base.unet.config["sample_size"] * 8)
-    rows = [
-        draw_graphs(base, condition, graphs, noise),
-        draw_graphs(base, condition, graphs, noise, guidance=0.0),
-        draw_graphs(base, condition, graphs[1:] + graphs[:1], noise),
-    ]
-    save_grid(torch.cat(rows), f"{path}.png")
 
 
 def main(config: Config) -> None:
