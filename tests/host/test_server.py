@@ -75,7 +75,7 @@ def test_workflows_are_offered_as_templates(server):
 
 
 def test_shipped_weights_are_listed(server, object_info):
-    for folder in ("checkpoints", "scene_graph"):
+    for folder in ("checkpoints", "loras", "scene_graph"):
         shipped = {path.name for path in (REPOSITORY / "models" / folder).glob("*.safetensors")}
         assert shipped and shipped <= set(server.get(f"/models/{folder}"))
     offered = object_info["SGAdapterLoader"]["input"]["required"]["adapter_name"][1]["options"]
