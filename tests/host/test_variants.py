@@ -72,3 +72,9 @@ def test_layout_outputs_fit_cores_nodes(measured):
 def test_wrong_paths_are_refused_in_words(measured, case, said):
     message = measured["wrong_paths"][case]
     assert all(word in message for word in said), message
+
+
+def test_core_applies_every_key_of_the_lora(measured):
+    result = measured["lora"]
+    assert not [message for message in result["warnings"] if "lora" in message.lower()]
+    assert result["patches"] * 2 == result["keys"] > 0

@@ -1,6 +1,7 @@
 """What the nodes of variants (ii) to (v) and (vii) do in ComfyUI: see `inside_comfyui.py`, which imports this."""
 
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -214,6 +215,28 @@ def bert_phrases(bench: Bench) -> dict:
     loaded = run("SGBertLoader", bert_name=BERT, hub_id="")[0]
     bench.tensors["bert"] = pack("nodes.phrase_vectors").bert_vectors(loaded, PHRASES)
     return {"texts": PHRASES}
+
+
+class Warnings(logging.Handler):
+    """Collects what is logged from WARNING up."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.messages: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.messages.append(record.getMessage())
+
+
+@measurement
+def lora(bench: Bench) -> dict:
+    """Core's LoRA loader uses every key of the shipped LoRA, and says of none that it was not loaded."""
+    handler = Warnings()
+    logging.getLogger().addHandler(handler)
+    model = with_lora(bench)
+    logging.getLogger().removeHandler(handler)
+    keys = len(comfy.utils.load_torch_file(str(lora_path()), safe_load=True))
+    return {"warnings": handler.messages, "patches": len(model.patches), "keys": keys}
 
 
 def lora_path() -> Path:

@@ -88,9 +88,14 @@ def test_variants_obey_held_out_graphs_and_better_than_the_caption_does(variant:
         assert value >= floor and value > of_caption, metric
 
 
+def test_lora_obeys_relations_better_than_the_caption_does(caption_obedience: list[float]):
+    relations = METRICS.index("relation accuracy")
+    assert obedience("ii")[relations] > caption_obedience[relations]
+
+
 def test_adapters_are_small_halves():
-    added = [path for name in FLOORS for path in variant_files(name, sg_mini.NAME)[1:]]
-    assert len(added) == len(FLOORS)
+    added = [path for name in ("ii", *FLOORS) for path in variant_files(name, sg_mini.NAME)[1:]]
+    assert len(added) == len(FLOORS) + 2, "(ii) has two files, the others one"
     sizes = [path.stat().st_size for path in added]
     assert max(sizes) <= MAX_ADAPTER_BYTES and sum(sizes) <= MAX_ADAPTERS_BYTES
     for path in added:
