@@ -10,13 +10,14 @@ from sg_models.adapter import AdapterError
 from sg_models.safetensors_file import read_weights
 from train.ldm_names import ldm_name
 
-TARGETS = ["to_q", "to_k", "to_v", "to_out.0"]
+TRANSFORMER = ["to_q", "to_k", "to_v", "to_out.0", "ff.net.0.proj", "ff.net.2", "proj_in", "proj_out"]
+TARGETS = [*TRANSFORMER, "conv1", "conv2"]  # attention alone learns too little: a layout is made in convolutions, too
 PREFIX = "diffusion_model."
 PARTS = (".lora_A.weight", ".lora_B.weight")
 
 
 def inject(unet: UNet2DConditionModel, rank: int) -> None:
-    """Puts a new LoRA, which changes nothing yet, into every attention of a UNet; its parameters alone are trainable.
+    """Puts a new LoRA, which changes nothing yet, into the blocks of a UNet; its parameters alone are trainable.
 
     Its alpha is its rank: a file without alphas then means the same everywhere.
     """

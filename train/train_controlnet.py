@@ -26,6 +26,7 @@ from train.base_model import ADAPTERS, diffusion_loss, load_base, train_attentio
 from train.command_line import run
 from train.conditioning import GROUNDED_PROMPT, LayoutConditioner, controlled
 from train.graph_variation import without_boxes
+from train.grounded_loss import grounded_loss
 from train.ldm_names import controlnet_ldm_names
 from train.loop import LoopConfig, train
 from train.phrase_encoders import phrase_encoder
@@ -125,8 +126,11 @@ def main(config: Config) -> None:
         x, graphs, _ = (part.to(base.device) for part in batch)
         noisy, timesteps, target = base.noised(x, generator, config.timestep_power)
         predicted, losses = model(noisy, timesteps, prompt.expand(len(x), -1, -1), graphs)
-        denoising, layout = diffusion_loss(base, predicted, target, timesteps), torch.stack(list(losses.values())).sum()
-        return denoising + LAYOUT_WEIGHT * layout, {"denoising": denoising.item(), "layout": layout.item()}
+        denoising = grounded_loss(base, predicted, target, timesteps, graphs)
+        layout = torch.stack(list(losses.values())).sum()
+        with torch.no_grad():
+            plain = diffusion_loss(base, predicted, target, timesteps)
+        return denoising + LAYOUT_WEIGHT * layout, {"denoising": plain.item(), "layout": layout.item()}
 
     def report(model: nn.Module) -> dict[str, float]:
         """Loss with the right and with another picture's graph, on the same noise; and the predicted layouts."""

@@ -33,6 +33,7 @@ from train.command_line import run
 from train.conditioning import GROUNDED_PROMPT, Conditioner, GroundedConditioner
 from train.graph_samples import GraphSamples
 from train.graph_variation import without_boxes
+from train.grounded_loss import grounded_loss
 from train.grounded_unet import attach, block_sizes, grounding
 from train.initial_weights import start_from
 from train.layout_losses import layout_figures, layout_loss
@@ -46,9 +47,6 @@ VARIANTS = {"bert": "v", "clip": "vi", "structure-clip": "vii"}
 GATE_SPEED = 10  # gates learn this much faster than the rest
 OPEN_GATE = 0.5  # α at the start of training
 LAYOUT_WEIGHT = 0.2
-MAX_WEIGHT = 50.0  # of a timestep in the loss: given boxes, a great deal is certain even in the noisiest picture
-OBJECT_WEIGHT = 2.0  # of a large object's place in the loss, beside 1 for the background
-LARGE = 0.129  # the part of the picture that a large object's box covers
 
 
 @dataclass
@@ -109,25 +107,6 @@ class GroundedDenoiser(nn.Module):
         tokens = torch.where(is_null[:, None, None], self.adapter.null_tokens(len(noisy)).to(tokens), tokens)
         predicted = self._unet[0](noisy, timesteps, context, cross_attention_kwargs=grounding(tokens, noisy)).sample
         return predicted, self.adapter.layout(objects, relations, graphs)
-
-
-def object_places(boxes: Tensor, graph_of: Tensor, count: int, size: tuple[int, int]) -> Tensor:
-    """Weights [B, h, w] of mean 1 that give each object the same say in the loss, however few cells it covers.
-
-    boxes [O, 4], graph_of [O] in [0, B), `count` B.
-    """
-    x0, y0, x1, y1 = boxes.unbind(-1)
-    height, width = size
-    rows, columns = _covered(y0, y1, height), _covered(x0, x1, width)  # [O, h], [O, w]
-    say = (LARGE / ((x1 - x0) * (y1 - y0)))[:, None, None] * rows[:, :, None] * columns[:, None]  # [O, h, w]
-    places = 1 + OBJECT_WEIGHT * boxes.new_zeros(count, height, width).index_add(0, graph_of, say)
-    return places / places.mean()
-
-
-def _covered(start: Tensor, end: Tensor, count: int) -> Tensor:
-    """How much of each of `count` equal parts of [0, 1] lies between start [O] and end [O]: [O, count]."""
-    edges = torch.arange(count + 1, device=start.device) / count
-    return count * (torch.minimum(end[:, None], edges[1:]) - torch.maximum(start[:, None], edges[:-1])).clamp(min=0)
 
 
 def open_gates(adapter: GSAAdapter) -> None:
@@ -228,8 +207,7 @@ def main(config: Config) -> None:
         x, graphs, is_null = (part.to(base.device) for part in batch)
         noisy, timesteps, target = base.noised(x, generator, config.timestep_power)
         predicted, boxes = model(noisy, timesteps, prompt.expand(len(x), -1, -1), graphs, is_null)
-        places = object_places(graphs.layout, graphs.batch, len(x), (x.shape[2], x.shape[3]))
-        denoising = diffusion_loss(base, predicted, target, timesteps, places, MAX_WEIGHT)
+        denoising = grounded_loss(base, predicted, target, timesteps, graphs)
         layout = layout_loss(boxes, graphs)
         with torch.no_grad():
             plain = diffusion_loss(base, predicted, target, timesteps)

@@ -45,7 +45,7 @@ class Config(LoopConfig):
     steps: int = 4000
     batch_size: int = 32
     learning_rate: float = 1e-3
-    rank: int = 16
+    rank: int = 32
     run_dir: Path = Path("runs/ii")
     pictures: int = 20000
     """training pictures, encoded before the start"""
