@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from train.evaluate import METRICS, Config, main, summary, table, with_interval
+from train.evaluate import METRICS, Config, main, ready, summary, table, with_interval
 from train.oracle import Detection, Verdict
 
 SEEN = Detection("circle", "red", "small", (0.0, 0.0, 9.0, 9.0), (5.0, 5.0))
@@ -103,3 +103,8 @@ def test_the_whole_script_twice_writes_the_same_file(sg_mini_checkpoint: Path, a
     assert all(len(variants) == 2 and "i" in variants for variants in written["results"].values())
     assert "| held-out | (i) |" in capsys.readouterr().out
     assert {p.name for p in tmp_path.iterdir()} == {"a.json", "b.json"}
+
+
+def test_each_variant_has_a_unet_of_its_own():
+    (plain, _), (grounded, _) = (ready(Config(), name) for name in ("i", "vi"))
+    assert plain.unet is not grounded.unet
