@@ -1,4 +1,4 @@
-"""The denoising loss of variants that are given boxes: each object has the same say, and noisy timesteps have more."""
+"""The denoising loss with an eye on objects: each has the same say, and, given boxes, noisy timesteps have more."""
 
 import torch
 from torch import Tensor

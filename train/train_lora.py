@@ -26,6 +26,7 @@ from train.base_model import ADAPTERS, LORAS, diffusion_loss, load_base, train_a
 from train.command_line import run
 from train.conditioning import StructureClipConditioner
 from train.graph_variation import told, without_boxes
+from train.grounded_loss import object_places
 from train.loop import LoopConfig, train
 from train.lora import inject, lora_tensors
 from train.shapes import scene, seeds
@@ -33,7 +34,7 @@ from train.shapes_latents import shapes_latents
 from train.train_gsa import draw_preview, structure_clip
 
 EMPTY_RATE = 0.10
-Batch = tuple[Tensor, list[SceneGraph], Tensor]
+Batch = tuple[Tensor, list[SceneGraph], list[SceneGraph], Tensor]
 
 
 @dataclass
@@ -77,11 +78,19 @@ class Samples:
         self.graphs = [scene(s).graph for s in tqdm(seeds(split, len(latents)), desc=f"{split} graphs", mininterval=5)]
 
     def __call__(self, indices: Sequence[int]) -> Batch:
-        """Latents [B, 4, h, w], their graphs, and which of them are to be left out [B]."""
+        """Latents [B, 4, h, w], graphs as they are told and whole, and which of them are to be left out [B]."""
         rngs = [np.random.default_rng((i, 13)) for i in indices]
         which = [int(rng.integers(len(self.graphs))) for rng in rngs]
-        graphs = [told(self.graphs[w], rng) for w, rng in zip(which, rngs, strict=True)]
-        return self.latents[which], graphs, torch.tensor([rng.random() < EMPTY_RATE for rng in rngs])
+        whole = [self.graphs[w] for w in which]
+        graphs = [told(graph, rng) for graph, rng in zip(whole, rngs, strict=True)]
+        return self.latents[which], graphs, whole, torch.tensor([rng.random() < EMPTY_RATE for rng in rngs])
+
+
+def places(graphs: Sequence[SceneGraph], size: tuple[int, int]) -> Tensor:
+    """`object_places` [B, h, w] of whole graphs."""
+    boxes = torch.tensor([thing.box for graph in graphs for thing in graph.objects])
+    graph_of = torch.tensor([b for b, graph in enumerate(graphs) for _ in graph.objects])
+    return object_places(boxes, graph_of, len(graphs), size)
 
 
 def main(config: Config) -> None:
@@ -98,20 +107,23 @@ def main(config: Config) -> None:
     empty = base.encode_prompts([""])
 
     def loss(model: nn.Module, batch: Batch, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
-        latents, graphs, is_empty = batch
+        latents, graphs, whole, is_empty = batch
         noisy, timesteps, target = base.noised(latents.to(base.device), generator, config.timestep_power)
         context = torch.where(is_empty[:, None, None].to(base.device), empty, condition.context(graphs))
-        value = diffusion_loss(base, model(noisy, timesteps, context), target, timesteps)
-        return value, {"denoising": value.item()}
+        predicted = model(noisy, timesteps, context)
+        weights = places(whole, latents.shape[-2:]).to(base.device)
+        with torch.no_grad():
+            plain = diffusion_loss(base, predicted, target, timesteps)
+        return diffusion_loss(base, predicted, target, timesteps, weights), {"denoising": plain.item()}
 
     def report(model: nn.Module) -> dict[str, float]:
         """Loss with the right and with another picture's graph, on the same noise."""
         whole, nobody = validation.graphs, torch.zeros(len(validation.graphs), dtype=torch.bool)
         right, shuffled = (
-            loss(model, (validation.latents, graphs, nobody), torch.Generator(base.device).manual_seed(0))[0].item()
+            loss(model, (validation.latents, graphs, whole, nobody), torch.Generator(base.device).manual_seed(0))[1]
             for graphs in (whole, whole[1:] + whole[:1])
         )
-        figures = {"val right graph": right, "gap": shuffled - right}
+        figures = {"val right graph": right["denoising"], "gap": shuffled["denoising"] - right["denoising"]}
         tqdm.write(", ".join(f"{name} {value:.4f}" for name, value in figures.items()))
         return figures
 
