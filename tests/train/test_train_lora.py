@@ -1,0 +1,77 @@
+"""Training variant (ii)'s LoRA: the base untouched, objects of equal say, and a file that does what was trained."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from accelerate.state import AcceleratorState
+
+from sg_models.adapter import Adapter, write_adapter
+from sg_models.knowledge_encoder import KnowledgeEncoder
+from sg_models.safetensors_file import read_weights
+from sg_models.structure_clip import KNOWLEDGE, STRUCTURE_CLIP
+from train import train_lora
+from train.base_model import load_sg_mini
+from train.lora import PARTS, load_lora
+from train.shapes import scene, seeds
+from train.train_lora import places
+
+KNOWLEDGE_SIZES = {"word_dim": 128, "dim": 128, "layers": 1, "heads": 2, "count": 32, "length": 4}
+
+
+@pytest.fixture
+def knowledge_file(tmp_path: Path) -> Path:
+    torch.manual_seed(0)
+    state = {KNOWLEDGE + k: v for k, v in KnowledgeEncoder(**KNOWLEDGE_SIZES).state_dict().items()}
+    sizes = {"knowledge": KNOWLEDGE_SIZES, "knowledge_weight": 1.0}
+    path = tmp_path / "structure-clip.safetensors"
+    write_adapter(path, Adapter(STRUCTURE_CLIP, "sg-mini", "epsilon", STRUCTURE_CLIP, sizes, "shapes", 1, state))
+    return path
+
+
+def test_writes_the_lora_that_was_trained(
+    sg_mini_checkpoint: Path, knowledge_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    loaded = []
+    monkeypatch.setattr(train_lora, "load_base", lambda name: loaded.append(load_sg_mini(Path(name))) or loaded[0])
+    monkeypatch.setattr(train_lora, "draw_preview", lambda *_: None)
+    AcceleratorState._reset_state(True)
+    config = train_lora.Config(
+        base=str(sg_mini_checkpoint),
+        structure_clip=knowledge_file,
+        steps=3,
+        batch_size=4,
+        warmup=0,
+        rank=4,
+        learning_rate=0.1,
+        mixed_precision="no",
+        pictures=8,
+        run_dir=tmp_path / "run",
+        latents_dir=tmp_path / "latents",
+        out=tmp_path / "lora.safetensors",
+    )
+    train_lora.main(config)
+    tensors, header = read_weights(config.out)
+    assert header["scene_graph.steps"] == "3"
+    assert all(tensor.any() for name, tensor in tensors.items() if name.endswith(PARTS[1])), "some of it never learned"
+    noisy, context = torch.randn(2, 4, 16, 16), torch.randn(2, 77, 128)
+    untouched, other = (load_sg_mini(sg_mini_checkpoint).frozen() for _ in range(2))
+    load_lora(other.unet, config.out)
+    with torch.no_grad():
+        plain, again, trained = (b.unet(noisy, torch.tensor(500), context).sample for b in (untouched, other, *loaded))
+    assert not torch.allclose(again, plain, atol=1e-3)
+    torch.testing.assert_close(again, trained, atol=2e-3, rtol=2e-3)  # the file is in half precision
+    frozen = {k: v for k, v in loaded[0].unet.state_dict().items() if "lora_" not in k}
+    before = untouched.unet.state_dict()
+    assert all(torch.equal(v, before[k.replace(".base_layer", "")]) for k, v in frozen.items())
+
+
+def test_a_small_object_has_the_say_of_a_large_one():
+    graphs = [scene(s).graph for s in seeds("val", 4)]
+    weights = places(graphs, (16, 16))
+    assert weights.shape == (4, 16, 16)
+    torch.testing.assert_close(weights.mean(dim=(1, 2)).mean(), torch.tensor(1.0))
+    for weight, graph in zip(weights, graphs, strict=True):
+        smallest = min(graph.objects, key=lambda o: (o.box[2] - o.box[0]) * (o.box[3] - o.box[1]))
+        row, column = (int(8 * (smallest.box[i] + smallest.box[i + 2])) for i in (1, 0))
+        assert weight[row, column] > 2 * weight.min()
