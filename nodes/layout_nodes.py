@@ -101,7 +101,7 @@ class SGControlNetApply(io.ComfyNode):
             display_name="Apply Layout ControlNet",
             category=CATEGORY,
             description="Steers the picture with a scene graph's layout, as core's Apply ControlNet does with an "
-            "image. Chains with other ControlNets.",
+            "image, and lets cfg strengthen it. Chains with other ControlNets.",
             search_aliases=["layout controlnet", "scene layout", "apply layout"],
             inputs=[
                 AdapterSocket.Input("adapter", tooltip="The adapter that made the layout; it holds the ControlNet."),
@@ -121,6 +121,12 @@ class SGControlNetApply(io.ComfyNode):
                 ),
                 io.Float.Input(
                     "end", default=1.0, tooltip="The part of sampling after which the layout is let go.", **part
+                ),
+                io.Boolean.Input(
+                    "on_negative",
+                    default=False,
+                    tooltip="Whether the negative prompt gets the layout, too, as with core's Apply ControlNet. Off, "
+                    "cfg strengthens the layout as it does a prompt, which obeys a graph far better.",
                 ),
                 io.Model.Input(
                     "model", optional=True, tooltip="The base, only to check that the adapter was trained on it."
@@ -142,6 +148,7 @@ class SGControlNetApply(io.ComfyNode):
         strength: float,
         start: float,
         end: float,
+        on_negative: bool = False,
         model: ModelPatcher | None = None,
     ) -> io.NodeOutput:
         check_kind(adapter, "Apply Layout ControlNet", LAYOUT_CONTROLNET)
@@ -160,9 +167,10 @@ class SGControlNetApply(io.ComfyNode):
                 copies[before] = hinted.set_previous_controlnet(before)
             return {**extras, "control": copies[before], "control_apply_to_uncond": False}
 
-        return io.NodeOutput(
-            *([[p, with_control(e)] for p, e in conditioning] for conditioning in (positive, negative))
-        )
+        positive = [[prompt, with_control(extras)] for prompt, extras in positive]
+        if on_negative:
+            negative = [[prompt, with_control(extras)] for prompt, extras in negative]
+        return io.NodeOutput(positive, negative)
 
 
 def check_embeds(adapter: LoadedAdapter, embeds: ObjectEmbeds | GraphEmbeds) -> None:

@@ -119,7 +119,10 @@ class GroundedConditioner:
 
 
 class LayoutConditioner:
-    """Variants (iii) and (iv): a layout through a ControlNet, on both halves alike as in ComfyUI."""
+    """Variants (iii) and (iv): a layout through a ControlNet, for the positive half alone.
+
+    ComfyUI's own *Apply ControlNet* gives it to both halves; then guidance has nothing to act on but the prompt.
+    """
 
     guidance = GRAPH_GUIDANCE
 
@@ -133,7 +136,7 @@ class LayoutConditioner:
         size = (self.base.unet.config["sample_size"],) * 2
         layout = self.adapter.layouts(graphs, self.encode(graphs), size)
         prompts = self.base.encode_prompts([GROUNDED_PROMPT, ""])[:, None].expand(-1, len(graphs), -1, -1)
-        return Conditions(*prompts, controlled(self.controlnet, layout.control.repeat(2, 1, 1, 1)))
+        return Conditions(*prompts, on_positive(controlled(self.controlnet, layout.control)))
 
     def check_fits(self, graph: SceneGraph) -> None:
         self.adapter.check_fits(graph)
@@ -149,6 +152,24 @@ def controlled(controlnet: ControlNetModel, control: Tensor) -> UNetArguments:
         return {"down_block_additional_residuals": down, "mid_block_additional_residual": middle}
 
     return residuals
+
+
+def on_positive(residuals: UNetArguments) -> UNetArguments:
+    """What a ControlNet adds, for the positive half of a batch alone."""
+
+    def padded(residual: Tensor) -> Tensor:
+        return torch.cat([residual, torch.zeros_like(residual)])
+
+    def halves(noisy: Tensor, timestep: Tensor, context: Tensor) -> dict[str, Any]:
+        count = len(noisy) // 2
+        told = residuals(noisy[:count], timestep, context[:count])
+        down, middle = told["down_block_additional_residuals"], told["mid_block_additional_residual"]
+        return {
+            "down_block_additional_residuals": [padded(residual) for residual in down],
+            "mid_block_additional_residual": padded(middle),
+        }
+
+    return halves
 
 
 def grounded(tokens: Tensor, null_tokens: Tensor) -> UNetArguments:

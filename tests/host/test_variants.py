@@ -15,9 +15,17 @@ def test_the_layout_decides_the_latents(measured):
     assert result["again"] == 0.0, "the same graph twice gives different latents"
 
 
-def test_a_controlnet_keeps_one_unet_call_per_step(measured):
-    assert measured["controlnet"]["batches"] == [2, 2, 2, 2]
+def test_controlnets_on_both_prompts_keep_one_unet_call_per_step(measured):
+    assert measured["controlnet_and_guidance"]["both"]["batches"] == [2, 2, 2, 2]
     assert measured["controlnet_chain"]["batches"] == [2, 2, 2, 2]
+
+
+def test_guidance_strengthens_a_layout_that_the_negative_has_not(measured):
+    on_positive, on_both = (measured["controlnet_and_guidance"][name] for name in ("positive", "both"))
+    assert on_positive["negative_untouched"] and not on_both["negative_untouched"]
+    assert on_positive["batches"] == [1] * 8
+    assert on_positive["by_guidance"] > 1e-2
+    assert on_both["by_guidance"] < 1e-4
 
 
 def test_controlnet_strength_0_hands_everything_through(measured):

@@ -102,14 +102,12 @@ def untrained_controlnet(bench: Bench) -> dict:
 
 @measurement
 def controlnet(bench: Bench) -> dict:
-    """The layout decides the latents, in one UNet call per step, and strength 0 hands everything through."""
+    """The layout decides the latents, and strength 0 hands everything through."""
     adapter = write_layout_adapter(bench, "loud-controlnet", seed=2)
-    spy = Spy(bench.model)
-    first = bench.sample(spy.model, *controlled(bench, adapter))
+    first = bench.sample(bench.model, *controlled(bench, adapter))
     off = controlled(bench, adapter, strength=0.0)
     late = bench.sample(bench.model, *controlled(bench, adapter, start=0.9999))
     return {
-        "batches": spy.batches,
         "finite": bool(first.isfinite().all()),
         "from_base": difference(first, bench.base()),
         "between_graphs": difference(first, bench.sample(bench.model, *controlled(bench, adapter, OTHER))),
@@ -120,22 +118,40 @@ def controlnet(bench: Bench) -> dict:
 
 
 @measurement
+def controlnet_and_guidance(bench: Bench) -> dict:
+    """Guidance strengthens a layout that the negative has not, and leaves it alone where both have it.
+
+    The prompts are the same, so that nothing but the layout can tell positive from negative.
+    """
+    adapter = write_layout_adapter(bench, "guided-controlnet", seed=9)
+    found: dict[str, Any] = {}
+    for name, on_negative in (("positive", False), ("both", True)):
+        conditionings = controlled(bench, adapter, negative=bench.positive, on_negative=on_negative)
+        spy = Spy(bench.model)
+        strong = bench.sample(spy.model, *conditionings)
+        weak = bench.sample(bench.model, *conditionings, cfg=1.0)
+        found[name] = {"batches": spy.batches, "by_guidance": difference(strong, weak) / weak.abs().max().item()}
+        found[name]["negative_untouched"] = conditionings[1] is bench.positive
+    return found
+
+
+@measurement
 def controlnet_chain(bench: Bench) -> dict:
-    """Two ControlNets add up, whichever comes first, and both stay in one UNet call per step."""
+    """Two ControlNets add up, whichever comes first, and on both prompts they stay in one UNet call per step."""
     one = write_layout_adapter(bench, "first-controlnet", seed=3)
     two = write_layout_adapter(bench, "second-controlnet", seed=4)
 
     def both(first: Any, second: Any) -> tuple:
-        positive, negative = controlled(bench, first)
-        return controlled(bench, second, positive=positive, negative=negative)
+        positive, negative = controlled(bench, first, on_negative=True)
+        return controlled(bench, second, positive=positive, negative=negative, on_negative=True)
 
     spy = Spy(bench.model)
     there = bench.sample(spy.model, *both(one, two))
     return {
         "batches": spy.batches,
         "order": difference(there, bench.sample(bench.model, *both(two, one))),
-        "first_alone": difference(there, bench.sample(bench.model, *controlled(bench, one))),
-        "second_alone": difference(there, bench.sample(bench.model, *controlled(bench, two))),
+        "first_alone": difference(there, bench.sample(bench.model, *controlled(bench, one, on_negative=True))),
+        "second_alone": difference(there, bench.sample(bench.model, *controlled(bench, two, on_negative=True))),
     }
 
 

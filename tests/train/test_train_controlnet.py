@@ -101,6 +101,22 @@ def test_controlnet_decoder_and_graph_encoder_learn_together_and_the_base_does_n
     assert not any("unet" in name for name, _ in model.named_parameters())
 
 
+@torch.no_grad()
+def test_the_layout_is_told_to_the_positive_half_alone(base, samples):
+    model = ControlledDenoiser(base.unet, LayoutAdapter(SIZES)).eval()
+    for block in model.controlnet.controlnet_down_blocks:
+        block.weight.normal_(std=0.1)
+    graphs = [without_boxes(graph) for graph in samples.graphs[:2]]
+    conditions = LayoutConditioner(base, model.layout.adapter, model.controlnet, samples.encode)(graphs)
+    noisy, timestep = torch.randn(4, 4, 16, 16, generator=torch.Generator().manual_seed(0)), torch.tensor(500)
+    context = torch.cat([conditions.positive, conditions.negative])
+    more = conditions.unet_arguments(noisy, timestep, context)
+    positive, negative = base.unet(noisy, timestep, context, **more).sample.chunk(2)
+    plain = base.unet(noisy, timestep, context).sample
+    torch.testing.assert_close(negative, plain[2:])
+    assert not torch.allclose(positive, plain[:2], atol=1e-3)
+
+
 def test_writes_an_adapter_that_draws_as_the_trained_modules_do(sg_mini_checkpoint, layout_file, tmp_path, quick):
     config = controlnet_config(sg_mini_checkpoint, layout_file, tmp_path)
     made: list[LayoutConditioner] = []
