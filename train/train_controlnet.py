@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from sg_models import sg_mini
 from sg_models.adapter import Adapter, AdapterError, read_adapter, write_adapter
-from sg_models.layout_adapter import CONTROLNET_KIND, LAYOUT_KIND, LayoutAdapter
+from sg_models.layout_adapter import CONTROLNET_KIND, LAYOUT_KIND, LayoutAdapter, build_layout_adapter
 from sg_models.phrase_features import RememberedPhrases
 from train.base_model import ADAPTERS, diffusion_loss, load_base, train_attention
 from train.command_line import run
@@ -52,7 +52,7 @@ class Config(LoopConfig):
     layout: Path | None = None
     """the pretrained layout, runs/layout-<phrases>/layout.safetensors if left out"""
     init_from: Path | None = None
-    """an adapter file whose ControlNet to start from; the layout is still the pretrained one"""
+    """an adapter file whose ControlNet to start from, and, if it saw the same phrases, whose layout, too"""
     steps: int = 7000
     batch_size: int = 32
     learning_rate: float = 5e-4
@@ -103,7 +103,11 @@ def main(config: Config) -> None:
     variant = VARIANTS[config.phrases]
     config.run_dir = config.run_dir or Path("runs") / variant
     out = config.out or ADAPTERS / f"{variant}-controlnet-{config.phrases}-{base.name}.safetensors"
-    adapter = pretrained(config.layout or Path(f"runs/layout-{config.phrases}/layout.safetensors"), config.phrases)
+    start = read_adapter(config.init_from) if config.init_from else None
+    if start is not None and start.phrase_encoder == config.phrases:
+        adapter = build_layout_adapter(start).float()
+    else:
+        adapter = pretrained(config.layout or Path(f"runs/layout-{config.phrases}/layout.safetensors"), config.phrases)
     encode = RememberedPhrases(phrase_encoder(config.phrases, base, config.bert))
     latents = shapes_latents(base, config.latents_dir, "train", config.pictures)
     samples = LayoutSamples(latents, "train", encode)
@@ -112,11 +116,8 @@ def main(config: Config) -> None:
     torch.manual_seed(config.seed)
     train_attention(base.unet)
     model = ControlledDenoiser(base.unet, adapter)
-    earlier = 0
-    if config.init_from:
-        start = read_adapter(config.init_from)
+    if start is not None:
         model.controlnet.load_state_dict(controlnet_state(start, model.controlnet))
-        earlier = start.steps
     train_attention(model.controlnet)
     prompt = base.encode_prompts([GROUNDED_PROMPT])
 
@@ -174,7 +175,7 @@ def main(config: Config) -> None:
             config.phrases,
             adapter.config,
             "shapes",
-            earlier + config.steps,
+            (start.steps if start else 0) + config.steps,
             {name: tensor.half() for name, tensor in tensors.items()},
         ),
     )
