@@ -95,9 +95,11 @@ def controlled(bench: Bench, adapter: Any, graph: str = CHAIN, **changes: Any) -
 
 @measurement
 def untrained_controlnet(bench: Bench) -> dict:
-    """A ControlNet before training leaves every latent bit for bit."""
+    """A ControlNet before training leaves latents as they were: bit for bit where the UNet is called as without it."""
     adapter = write_layout_adapter(bench, "silent-controlnet", seed=1, zero=True)
-    return {"difference": difference(bench.sample(bench.model, *controlled(bench, adapter)), bench.base())}
+    together = bench.sample(bench.model, *controlled(bench, adapter, on_negative=True))
+    apart = bench.sample(bench.model, *controlled(bench, adapter))
+    return {"together": difference(together, bench.base()), "apart": difference(apart, bench.base())}
 
 
 @measurement
@@ -106,7 +108,7 @@ def controlnet(bench: Bench) -> dict:
     adapter = write_layout_adapter(bench, "loud-controlnet", seed=2)
     first = bench.sample(bench.model, *controlled(bench, adapter))
     off = controlled(bench, adapter, strength=0.0)
-    late = bench.sample(bench.model, *controlled(bench, adapter, start=0.9999))
+    late = bench.sample(bench.model, *controlled(bench, adapter, start=0.9999, on_negative=True))
     return {
         "finite": bool(first.isfinite().all()),
         "from_base": difference(first, bench.base()),
