@@ -147,6 +147,20 @@ def test_writes_an_adapter_that_draws_as_the_trained_modules_do(sg_mini_checkpoi
     assert list((config.run_dir / "previews").iterdir())
 
 
+def test_starts_from_another_adapters_controlnet_and_layout(sg_mini_checkpoint, layout_file, tmp_path, quick):
+    first = controlnet_config(sg_mini_checkpoint, layout_file, tmp_path, learning_rate=0.01)
+    train_controlnet.main(first)
+    changes = {"init_from": first.out, "run_dir": tmp_path / "again", "out": tmp_path / "again.safetensors"}
+    nowhere = tmp_path / "nowhere.safetensors"
+    again = controlnet_config(sg_mini_checkpoint, nowhere, tmp_path, steps=1, learning_rate=0.0, **changes)
+    train_controlnet.main(again)
+    start, end, pretrained = (read_adapter(path) for path in (first.out, again.out, layout_file))
+    assert end.steps == start.steps + 1
+    assert all(torch.equal(tensor, start.state_dict[name]) for name, tensor in end.state_dict.items())
+    learned = [name for name, tensor in pretrained.state_dict.items() if not torch.equal(tensor, end.state_dict[name])]
+    assert learned, "the layout is the pretrained one, not the one that learned along"
+
+
 def test_a_layout_of_other_phrases_is_refused_in_words(sg_mini_checkpoint, layout_file, tmp_path):
     with pytest.raises(AdapterError, match="trained on clip phrases, not on bert"):
         train_controlnet.pretrained(layout_file, "bert")
