@@ -55,14 +55,14 @@ class Config(LoopConfig):
     """an adapter file whose ControlNet to start from, and, if it saw the same phrases, whose layout, too"""
     steps: int = 7000
     batch_size: int = 32
-    learning_rate: float = 5e-4
+    learning_rate: float = 1e-3
     run_dir: Path | None = None
     """checkpoints, logs and previews, runs/<variant> if left out"""
     pictures: int = 20000
     """training pictures, encoded before the start"""
     latents_dir: Path = Path("runs/shapes")
-    timestep_power: float = 0.8
-    """below 1, noisy timesteps are drawn more often: that is where the layout is decided"""
+    timestep_power: float = 0.6
+    """below 1, noisy timesteps are drawn more often: that is where layout and colours are decided"""
     out: Path | None = None
     """the adapter file, models/scene_graph/<variant>-controlnet-<phrases>-<base>.safetensors if left out"""
 
