@@ -1,4 +1,4 @@
-"""The base that adapters are trained on: SG-Mini, or any Stable Diffusion 2.x in diffusers' layout.
+"""The base that adapters are trained on: SG-Mini, or any Stable Diffusion 2.x.
 
 Both go through the same classes: CLIP text model (its last layer left out, as Stable Diffusion 2 is conditioned on
 the penultimate one), UNet, autoencoder, and a noise schedule whose prediction type decides what the UNet learns to say.
@@ -11,29 +11,19 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, AutoencoderTiny, DDIMScheduler, UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor
 from einops import rearrange
-from torch import Tensor, nn
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
-from transformers.utils import logging as transformers_logging
+from torch import Tensor
+from transformers import CLIPTextModel, CLIPTokenizer
 
-from sg_models import sg_mini
 from sg_models.gated_attention import Attention, scaled_dot_product_attention
-from sg_models.safetensors_file import WeightsFileError, read_weights
-from train.ldm_names import ldm_names
 
 MODELS = Path(__file__).resolve().parent.parent / "models"  # sorted like ComfyUI's own folder of that name
 CHECKPOINTS, ADAPTERS, LORAS = MODELS / "checkpoints", MODELS / "scene_graph", MODELS / "loras"
-UNET_PREFIX, VAE_PREFIX, TEXT_PREFIX = (
-    "model.diffusion_model.",
-    "first_stage_model.taesd_",
-    "cond_stage_model.transformer.",
-)
-TAESD_WIDTH = 64
+UNET_PREFIX = "model.diffusion_model."  # in checkpoints
 MAX_WEIGHT = 10.0  # of a timestep in the loss; the noisiest would count 200
 
 
@@ -169,47 +159,6 @@ def training_target(scheduler: DDIMScheduler, latents: Tensor, noise: Tensor, ti
     raise ValueError(f"the schedule predicts {kind!r}; epsilon and v_prediction are known")
 
 
-def load_base(base: str) -> BaseModel:
-    """SG-Mini by its name or its checkpoint's path; otherwise a diffusers folder or hub id of Stable Diffusion 2.x."""
-    if base == sg_mini.NAME:
-        return load_sg_mini(CHECKPOINTS / sg_mini.CHECKPOINT)
-    if base.endswith(".safetensors"):
-        return load_sg_mini(Path(base))
-    return _load_diffusers(base)
-
-
-def load_sg_mini(path: Path) -> BaseModel:
-    """SG-Mini from its checkpoint; raises `WeightsFileError` if that is missing, damaged or something else."""
-    tensors, _ = read_weights(path)
-    tensors = {k: v.float() for k, v in tensors.items()}
-    config = sg_mini.TEXT_MODEL | {"num_hidden_layers": sg_mini.TEXT_MODEL["num_hidden_layers"] - 1}
-    text_encoder = CLIPTextModel(CLIPTextConfig(**config))
-    unet = UNet2DConditionModel(**sg_mini.UNET)  # pyright: ignore[reportArgumentType]
-    vae = AutoencoderTiny(**sg_mini.AUTOENCODER)  # pyright: ignore[reportArgumentType]
-    _fill(path, text_encoder, tensors, {k: TEXT_PREFIX + _hf_text_name(k) for k in text_encoder.state_dict()})
-    _fill(path, unet, tensors, {k: UNET_PREFIX + ldm for k, ldm in ldm_names(unet).items()})
-    _fill(path, vae, tensors, {k: VAE_PREFIX + _taesd_name(k) for k in vae.state_dict()})
-    return BaseModel(
-        sg_mini.NAME,
-        clip_tokenizer(),
-        text_encoder.eval(),
-        unet.eval(),
-        vae.eval(),
-        DDIMScheduler(**sg_mini.SCHEDULE),
-    )
-
-
-def sg_mini_tensors(text_encoder: nn.Module, unet: nn.Module, vae: AutoencoderTiny) -> dict[str, Tensor]:
-    """The checkpoint of a whole SG-Mini under the names that ComfyUI's *Load Checkpoint* reads.
-
-    `text_encoder` is the full `CLIPTextModelWithProjection`.
-    """
-    text = {TEXT_PREFIX + _hf_text_name(k): v for k, v in text_encoder.state_dict().items()}
-    state = unet.state_dict()
-    body = {UNET_PREFIX + ldm: state[k] for k, ldm in ldm_names(unet).items()}
-    return text | body | {VAE_PREFIX + _taesd_name(k): _widened(v) for k, v in vae.state_dict().items()}
-
-
 @lru_cache
 def clip_tokenizer() -> CLIPTokenizer:
     """CLIP's own tokenizer.
@@ -245,58 +194,3 @@ def _byte_letters() -> Iterable[str]:
     ]
     others = 256 - len(printable)
     return map(chr, printable + [256 + i for i in range(others)])
-
-
-def _load_diffusers(base: str) -> BaseModel:
-    # transformers and diffusers warn about every unused key of a sub-folder
-    transformers_logging.set_verbosity_error()
-    parts: dict[str, Any] = {
-        "tokenizer": CLIPTokenizer,
-        "text_encoder": CLIPTextModel,
-        "unet": UNet2DConditionModel,
-        "vae": AutoencoderKL,
-        "scheduler": DDIMScheduler,
-    }
-    loaded = {name: kind.from_pretrained(base, subfolder=name) for name, kind in parts.items()}
-    name = "sd21" if loaded["scheduler"].config["prediction_type"] == "v_prediction" else "sd21-base"
-    return BaseModel(name, **loaded)
-
-
-def _fill(path: Path, module: nn.Module, tensors: dict[str, Tensor], names: dict[str, str]) -> None:
-    missing = [there for there in names.values() if there not in tensors]
-    if missing:
-        raise WeightsFileError(
-            f"{path} is not an SG-Mini checkpoint: it lacks {missing[0]} and {len(missing) - 1} more"
-        )
-    own = module.state_dict()
-    narrow = isinstance(module, AutoencoderTiny)
-    state = {k: _narrowed(tensors[there], own[k].shape) if narrow else tensors[there] for k, there in names.items()}
-    wrong = [names[k] for k, tensor in state.items() if tensor.shape != own[k].shape]
-    if wrong:
-        raise WeightsFileError(f"{path} is not an SG-Mini checkpoint: {wrong[0]} has another size")
-    module.load_state_dict(state)
-
-
-def _hf_text_name(name: str) -> str:
-    """Checkpoints keep the names of transformers 4: the text model one level down."""
-    return name if name.startswith(("text_model.", "text_projection.")) else f"text_model.{name}"
-
-
-def _taesd_name(name: str) -> str:
-    """diffusers' `encoder.layers.N…` → TAESD's `encoder.N…`; TAESD's decoder counts the clamp at its front."""
-    half, _, index, *rest = name.split(".")
-    return ".".join([half, str(int(index) + (half == "decoder")), *rest])
-
-
-def _narrowed(tensor: Tensor, shape: torch.Size) -> Tensor:
-    """A tensor without its zero padding: see `_widened`."""
-    return tensor[tuple(slice(n) for n in shape)]
-
-
-def _widened(tensor: Tensor) -> Tensor:
-    """An autoencoder's tensor, zero-padded to the width that ComfyUI gives a TAESD; it computes the same there."""
-    narrow = sg_mini.AUTOENCODER["encoder_block_out_channels"][0]
-    shape = [TAESD_WIDTH if n == narrow else n for n in tensor.shape]
-    wide = tensor.new_zeros(shape)
-    wide[tuple(slice(n) for n in tensor.shape)] = tensor
-    return wide

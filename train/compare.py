@@ -24,7 +24,8 @@ from tqdm import tqdm
 from sg_models import sg_mini
 from sg_models.layout_adapter import graph_batch
 from sg_models.whole_file import whole_file
-from train.base_model import BaseModel, load_base
+from train.base_model import BaseModel
+from train.base_options import load_base
 from train.command_line import run
 from train.comparison_figure import draw_comparison
 from train.comparison_page import CEILING, NAMES, Comparison, Row, markdown, write_csv

@@ -11,7 +11,7 @@ from sg_models.graph_drawing import draw_scene_graph
 from sg_models.label_font import font_for
 from sg_models.scene_graph import SceneGraph
 from sg_models.whole_file import whole_file
-from train.base_model import load_base
+from train.base_options import load_base
 from train.picture_grid import to_pil
 from train.sampling import draw_graphs, starting_noise
 from train.trained_adapter import load_variant

@@ -14,7 +14,7 @@ from sg_models.graph_drawing import draw_scene_graph
 from sg_models.label_font import font_for
 from sg_models.scene_graph import SceneGraph
 from sg_models.whole_file import whole_file
-from train.base_model import load_base
+from train.base_options import load_base
 from train.command_line import run
 from train.oracle import Verdict, judge
 from train.picture_grid import to_pil

@@ -18,7 +18,8 @@ from tqdm import tqdm
 
 from sg_models import sg_mini
 from sg_models.whole_file import whole_file
-from train.base_model import BaseModel, load_base
+from train.base_model import BaseModel
+from train.base_options import load_base
 from train.command_line import UsageError, run
 from train.conditioning import Conditioner
 from train.graph_variation import without_boxes

@@ -7,6 +7,7 @@ from tqdm import tqdm
 from sg_models.adapter import Adapter, AdapterError
 
 PHRASE_LAYERS = ("graph_encoder.object_in.", "graph_encoder.relation_in.", "layout.name.")  # they see phrases alone
+POSITION = ".position."  # layers that GLIGEN's own gated self-attention has not: at zero, they leave it as it is
 MIXED_LAYER = "grounding.mix.0.weight"  # it sees graph features, phrases and boxes, side by side
 
 
@@ -29,6 +30,9 @@ def start_from(module: nn.Module, file: Adapter, phrases: str, phrase_dim: int) 
         raise AdapterError(f"training cannot start from {file.name}: {what}; name a file of the same sizes")
     module.load_state_dict(given, strict=False)
     new = sorted(own.keys() - given.keys())
+    for name in new:
+        if POSITION in name:
+            nn.init.zeros_(own[name])
     tqdm.write(f"started from {file.name}; anew: {', '.join(new) or 'nothing'}")
     return file.steps
 

@@ -10,11 +10,10 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from sg_models import sg_mini
 from sg_models.graph_formats import parse_scene_graphs
 from sg_models.scene_graph import SceneGraph, SceneGraphError
 from sg_models.whole_file import whole_file
-from train.base_model import load_base
+from train.base_options import BaseOptions, load_base
 from train.command_line import UsageError, run
 from train.picture_grid import to_pil
 from train.sampling import STEPS, draw_graphs, starting_noise
@@ -24,12 +23,10 @@ STANDARD_INPUT = "-"
 ENDINGS = (".json", ".txt")
 
 
-@dataclass
-class Config:
+@dataclass(kw_only=True)
+class Config(BaseOptions):
     graph: list[str]
     """.json or .txt files in any accepted format, folders of them, or - for standard input"""
-    base: str = sg_mini.NAME
-    """sg-mini, or a diffusers folder or hub id of Stable Diffusion 2.x"""
     adapter: str = "vi"
     """a variant's name, the path of an adapter file, or none: the graph told as a caption, variant (i)"""
     bert: str | None = None
@@ -53,7 +50,7 @@ def main(config: Config) -> None:
     if config.side is not None and (config.side < 16 or config.side % 8):
         raise UsageError("--side must be a multiple of 8, and at least 16")
     graphs = read_graphs(config.graph)
-    base = load_base(config.base).to("cuda" if torch.cuda.is_available() else "cpu").frozen()
+    base = load_base(config.base, config.prediction_type).to("cuda" if torch.cuda.is_available() else "cpu").frozen()
     condition = load_variant(base, config.adapter, config.bert)
     for name, graph in graphs.items():
         _named(name, lambda graph=graph: condition.check_fits(graph))

@@ -20,12 +20,13 @@ from transformers import CLIPTextConfig, CLIPTextModelWithProjection
 
 from sg_models import sg_mini
 from sg_models.safetensors_file import write_weights
-from train.base_model import CHECKPOINTS, BaseModel, diffusion_loss, load_sg_mini, sg_mini_tensors, train_attention
+from train.base_model import CHECKPOINTS, BaseModel, diffusion_loss, train_attention
 from train.command_line import run
 from train.conditioning import GROUNDED_PROMPT, CaptionConditioner
 from train.loop import LoopConfig, train
 from train.picture_grid import save_grid
 from train.sampling import draw_graphs, starting_noise
+from train.sg_mini_base import load_sg_mini, sg_mini_tensors
 from train.shapes import Scene, scene, seeds, web_caption
 from train.shapes_latents import shapes_latents
 

@@ -18,11 +18,11 @@ from torch import Tensor, nn
 from torch_geometric.data import Batch
 from tqdm import tqdm
 
-from sg_models import sg_mini
 from sg_models.adapter import Adapter, AdapterError, read_adapter, write_adapter
 from sg_models.layout_adapter import CONTROLNET_KIND, LAYOUT_KIND, LayoutAdapter, build_layout_adapter
 from sg_models.phrase_features import RememberedPhrases
-from train.base_model import ADAPTERS, diffusion_loss, load_base, train_attention
+from train.base_model import ADAPTERS, diffusion_loss, train_attention
+from train.base_options import BaseOptions, load_base
 from train.command_line import run
 from train.conditioning import GROUNDED_PROMPT, LayoutConditioner, controlled
 from train.graph_variation import without_boxes
@@ -43,9 +43,7 @@ LAYOUT_SPEED = 0.2  # the pretrained layout learns this much slower than the new
 
 
 @dataclass
-class Config(LoopConfig):
-    base: str = sg_mini.NAME
-    """sg-mini, or a diffusers folder or hub id of Stable Diffusion 2.x"""
+class Config(LoopConfig, BaseOptions):
     phrases: Literal["clip", "bert"] = "clip"
     bert: str | None = None
     """a folder or hub id of another BERT than the packaged one"""
@@ -99,7 +97,7 @@ def pretrained(path: Path, phrases: str) -> LayoutAdapter:
 
 
 def main(config: Config) -> None:
-    base = load_base(config.base).to(PartialState().device).frozen()
+    base = load_base(config.base, config.prediction_type).to(PartialState().device).frozen()
     variant = VARIANTS[config.phrases]
     config.run_dir = config.run_dir or Path("runs") / variant
     out = config.out or ADAPTERS / f"{variant}-controlnet-{config.phrases}-{base.name}.safetensors"

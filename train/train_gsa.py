@@ -23,12 +23,12 @@ from torch import Tensor, nn
 from torch_geometric.data import Batch
 from tqdm import tqdm
 
-from sg_models import sg_mini
 from sg_models.adapter import Adapter, AdapterError, read_adapter, write_adapter
 from sg_models.gsa_adapter import KIND, GSAAdapter
 from sg_models.scene_graph import SceneGraph
 from sg_models.structure_clip import STRUCTURE_CLIP
-from train.base_model import ADAPTERS, BaseModel, diffusion_loss, load_base, train_attention
+from train.base_model import ADAPTERS, BaseModel, diffusion_loss, train_attention
+from train.base_options import BaseOptions, load_base
 from train.command_line import run
 from train.conditioning import GROUNDED_PROMPT, Conditioner, GroundedConditioner
 from train.graph_samples import GraphSamples
@@ -50,9 +50,7 @@ LAYOUT_WEIGHT = 0.2
 
 
 @dataclass
-class Config(LoopConfig):
-    base: str = sg_mini.NAME
-    """sg-mini, or a diffusers folder or hub id of Stable Diffusion 2.x"""
+class Config(LoopConfig, BaseOptions):
     phrases: Literal["clip", "bert", "structure-clip"] = "clip"
     """what encodes the graph's phrases"""
     bert: str | None = None
@@ -182,7 +180,7 @@ def draw_preview(base: BaseModel, condition: Conditioner, graphs: list[SceneGrap
 
 
 def main(config: Config) -> None:
-    base = load_base(config.base).to(PartialState().device).frozen()
+    base = load_base(config.base, config.prediction_type).to(PartialState().device).frozen()
     variant = VARIANTS[config.phrases]
     config.run_dir = config.run_dir or Path("runs") / variant
     out = config.out or ADAPTERS / f"{variant}-gsa-{config.phrases}-{base.name}.safetensors"

@@ -18,13 +18,12 @@ from torch import Tensor, nn
 from torch_geometric.data import Batch, Data
 from tqdm import tqdm
 
-from sg_models import sg_mini
 from sg_models.adapter import Adapter, read_adapter, write_adapter
 from sg_models.layout import MASK_SIDE, Layout
 from sg_models.layout_adapter import LAYOUT_KIND, LayoutAdapter
 from sg_models.phrase_features import Features, RememberedPhrases
 from sg_models.scene_graph import SceneGraph
-from train.base_model import load_base
+from train.base_options import BaseOptions, load_base
 from train.command_line import run
 from train.graph_samples import GraphSamples
 from train.graph_variation import without_boxes
@@ -38,9 +37,7 @@ SHOWN = 256  # validation graphs
 
 
 @dataclass
-class Config(LoopConfig):
-    base: str = sg_mini.NAME
-    """the base whose text model encodes CLIP phrases"""
+class Config(LoopConfig, BaseOptions):
     phrases: Literal["clip", "bert"] = "clip"
     bert: str | None = None
     """a folder or hub id of another BERT than the packaged one"""
@@ -106,7 +103,7 @@ def measure(model: LayoutAdapter, graphs: Batch) -> dict[str, float]:
 
 
 def main(config: Config) -> None:
-    base = load_base(config.base).to(PartialState().device).frozen()
+    base = load_base(config.base, config.prediction_type).to(PartialState().device).frozen()
     config.run_dir = config.run_dir or Path("runs") / f"layout-{config.phrases}"
     out = config.out or config.run_dir / "layout.safetensors"
     encoder = phrase_encoder(config.phrases, base, config.bert)

@@ -18,11 +18,11 @@ from diffusers import UNet2DConditionModel
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from sg_models import sg_mini
 from sg_models.safetensors_file import write_weights
 from sg_models.scene_graph import SceneGraph
 from sg_models.structure_clip import build_knowledge
-from train.base_model import ADAPTERS, LORAS, diffusion_loss, load_base, train_attention
+from train.base_model import ADAPTERS, LORAS, diffusion_loss, train_attention
+from train.base_options import BaseOptions, load_base
 from train.command_line import run
 from train.conditioning import StructureClipConditioner
 from train.graph_variation import told, without_boxes
@@ -38,9 +38,7 @@ Batch = tuple[Tensor, list[SceneGraph], list[SceneGraph], Tensor]
 
 
 @dataclass
-class Config(LoopConfig):
-    base: str = sg_mini.NAME
-    """sg-mini, or a diffusers folder or hub id of Stable Diffusion 2.x"""
+class Config(LoopConfig, BaseOptions):
     structure_clip: Path = ADAPTERS / "structure-clip-sg-mini.safetensors"
     """what train_structure_clip.py wrote"""
     steps: int = 4000
@@ -94,7 +92,7 @@ def places(graphs: Sequence[SceneGraph], size: tuple[int, int]) -> Tensor:
 
 
 def main(config: Config) -> None:
-    base = load_base(config.base).to(PartialState().device).frozen()
+    base = load_base(config.base, config.prediction_type).to(PartialState().device).frozen()
     file = structure_clip(config.structure_clip)
     condition = StructureClipConditioner(base, build_knowledge(file), file.config["knowledge_weight"])
     samples, validation = (

@@ -14,9 +14,9 @@ from sg_models.adapter import read_adapter  # noqa: E402
 from sg_models.graph_formats import parse_scene_graph  # noqa: E402
 from sg_models.gsa_adapter import GSAAdapter  # noqa: E402
 from sg_models.phrase_features import phrase_features  # noqa: E402
-from train.base_model import load_sg_mini  # noqa: E402
 from train.phrase_encoders import BertPhrases, packaged_bert  # noqa: E402
 from train.sampling import sample_latents  # noqa: E402
+from train.sg_mini_base import load_sg_mini  # noqa: E402
 from train.trained_adapter import load_variant  # noqa: E402
 
 CHECKPOINT = REPOSITORY / "models" / "checkpoints" / "sg_mini.safetensors"

@@ -41,7 +41,7 @@ def sg_mini_parts():
 def sg_mini_checkpoint(sg_mini_parts, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint of the random SG-Mini, written as the real one is."""
     from sg_models.safetensors_file import write_weights
-    from train.base_model import sg_mini_tensors
+    from train.sg_mini_base import sg_mini_tensors
 
     path = tmp_path_factory.mktemp("base") / "random.safetensors"
     write_weights(path, sg_mini_tensors(*sg_mini_parts), {})
@@ -51,7 +51,7 @@ def sg_mini_checkpoint(sg_mini_parts, tmp_path_factory: pytest.TempPathFactory) 
 @pytest.fixture
 def base(sg_mini_checkpoint: Path):
     """The random SG-Mini, loaded anew: attaching an adapter changes it."""
-    from train.base_model import load_sg_mini
+    from train.sg_mini_base import load_sg_mini
 
     return load_sg_mini(sg_mini_checkpoint).frozen()
 

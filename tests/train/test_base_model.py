@@ -10,7 +10,9 @@ from torch import Tensor
 
 from sg_models import sg_mini
 from sg_models.safetensors_file import WeightsFileError, read_weights, write_weights
-from train.base_model import BaseModel, clip_tokenizer, load_base, load_sg_mini, training_target
+from train.base_model import BaseModel, clip_tokenizer, training_target
+from train.base_options import load_base
+from train.sg_mini_base import load_sg_mini
 
 TEXTS = [
     "",

@@ -9,9 +9,9 @@ from diffusers.models.resnet import ResnetBlock2D
 
 from sg_models.adapter import AdapterError
 from sg_models.safetensors_file import write_weights
-from train.base_model import load_sg_mini
 from train.ldm_names import ldm_names
 from train.lora import PARTS, PREFIX, inject, load_lora, lora_tensors
+from train.sg_mini_base import load_sg_mini
 
 RANK = 4
 

@@ -161,9 +161,9 @@ def read(folder: Path) -> dict[str, np.ndarray]:
 
 
 def test_pictures_depend_on_graph_and_seed_and_not_on_company(graphs: Path, options: dict, tmp_path: Path):
-    main(Config([str(graphs)], **options, n=2, seed=1))
-    main(Config([str(graphs / "two.json")], **(options | {"out": tmp_path / "alone"}), n=1, seed=1))
-    main(Config([str(graphs / "two.json")], **(options | {"out": tmp_path / "other"}), n=1, seed=2))
+    main(Config(graph=[str(graphs)], **options, n=2, seed=1))
+    main(Config(graph=[str(graphs / "two.json")], **(options | {"out": tmp_path / "alone"}), n=1, seed=1))
+    main(Config(graph=[str(graphs / "two.json")], **(options | {"out": tmp_path / "other"}), n=1, seed=2))
     all_, alone, other = (read(folder) for folder in (options["out"], tmp_path / "alone", tmp_path / "other"))
     assert np.abs(all_["two_0.png"] - alone["two_0.png"]).max() <= 1  # batches round differently
     assert np.abs(all_["two_0.png"] - other["two_0.png"]).max() > 1
@@ -172,12 +172,12 @@ def test_pictures_depend_on_graph_and_seed_and_not_on_company(graphs: Path, opti
 
 
 def test_no_adapter_draws_the_caption(graphs: Path, options: dict):
-    main(Config([str(graphs / "one.txt")], **(options | {"adapter": "none"}), n=1))
+    main(Config(graph=[str(graphs / "one.txt")], **(options | {"adapter": "none"}), n=1))
     assert pictures(options["out"]) == ["one_0.png"]
 
 
 def test_another_size(graphs: Path, options: dict):
-    main(Config([str(graphs / "one.txt")], **options, n=1, side=96))
+    main(Config(graph=[str(graphs / "one.txt")], **options, n=1, side=96))
     assert Image.open(options["out"] / "one_0.png").size == (96, 96)
 
 
@@ -193,7 +193,7 @@ def test_nothing_half_written_is_left(part: str, graphs: Path, options: dict, mo
 
     monkeypatch.setattr(whole_file.os if part == "replace" else Image.Image, part, fail)
     with pytest.raises(OSError, match="disk full"):
-        main(Config([str(graphs / "one.txt")], **options, n=1))
+        main(Config(graph=[str(graphs / "one.txt")], **options, n=1))
     assert {p.name: p.read_bytes() for p in options["out"].iterdir()} == {"one_0.png": b"old"}
 
 

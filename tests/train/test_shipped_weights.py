@@ -7,7 +7,8 @@ import torch
 from sg_models import sg_mini
 from sg_models.layout_adapter import graph_batch
 from sg_models.safetensors_file import read_weights
-from train.base_model import CHECKPOINTS, BaseModel, load_base
+from train.base_model import CHECKPOINTS, BaseModel
+from train.base_options import load_base
 from train.conditioning import GroundedConditioner, LayoutConditioner
 from train.evaluate import METRICS, summary
 from train.graph_variation import without_boxes

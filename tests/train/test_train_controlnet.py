@@ -10,10 +10,10 @@ from sg_models.adapter import AdapterError, read_adapter
 from sg_models.layout_adapter import LayoutAdapter
 from sg_models.phrase_features import RememberedPhrases
 from train import train_controlnet, train_layout
-from train.base_model import load_sg_mini
 from train.conditioning import LayoutConditioner
 from train.graph_variation import without_boxes
 from train.phrase_encoders import ClipPhrases
+from train.sg_mini_base import load_sg_mini
 from train.shapes import scene, seeds
 from train.shapes_latents import shapes_latents
 from train.train_controlnet import ControlledDenoiser

@@ -11,12 +11,13 @@ from accelerate.state import AcceleratorState
 from sg_models.adapter import read_adapter
 from sg_models.phrase_features import RememberedPhrases
 from train import train_gsa
-from train.base_model import diffusion_loss, load_sg_mini
+from train.base_model import diffusion_loss
 from train.graph_samples import NESTED_RATE, GraphSamples
 from train.graph_variation import told, without_boxes
 from train.grounded_loss import object_places
 from train.phrase_encoders import ClipPhrases
 from train.sampling import draw_graphs, starting_noise
+from train.sg_mini_base import load_sg_mini
 from train.shapes import scene, seeds
 from train.shapes_latents import shapes_latents
 from train.train_gsa import OPEN_GATE, Config, GroundedDenoiser, main, open_gates
