@@ -3,8 +3,8 @@
     python tests/make_sd21.py
 
 The official weights are on no machine that tests may count on. These have their names, shapes and dtype, are seeded,
-and lie in a cache folder: a single-file checkpoint for each prediction type, and a diffusers folder of the first one.
-They draw noise, and compute as the real ones do.
+and lie in a cache folder: a single-file checkpoint for each prediction type, a diffusers folder of the first one, and
+an adapter of each kind for it. They draw noise, and compute as the real ones do.
 """
 
 import re
@@ -16,6 +16,7 @@ import torch
 import tyro
 from accelerate import init_empty_weights
 from diffusers import AutoencoderKL, UNet2DConditionModel
+from make_sd21_adapters import make_adapters
 from torch import Tensor
 
 from sg_models.safetensors_file import write_weights
@@ -123,6 +124,7 @@ def make(out: Path, seed: int) -> None:
         getattr(base, part).half().save_pretrained(out / name / part)
     base.scheduler.save_pretrained(out / name / "scheduler")
     base.tokenizer.save_pretrained(out / name / "tokenizer")
+    make_adapters(load_checkpoint(checkpoint(out, name), prediction_type), out, seed)
 
 
 if __name__ == "__main__":

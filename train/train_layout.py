@@ -96,6 +96,12 @@ class LayoutLosses(nn.Module):
         return losses, layout
 
 
+def layout_sizes(config: Config, phrase_dim: int) -> dict[str, int]:
+    """An adapter's `config` (see `LayoutAdapter`) for a phrase encoder."""
+    names = ("graph_dim", "graph_hidden", "graph_layers", "box_layers", "objects", "layout_width", "channels")
+    return {name: getattr(config, name) for name in names} | {"phrase_dim": phrase_dim}
+
+
 def measure(model: LayoutAdapter, graphs: Batch) -> dict[str, float]:
     """Of boxes predicted for graphs without any: mean IoU with the true ones, and how many layouts obey their graph."""
     features = model.graph_encoder(graphs.x, graphs.edge_attr, graphs.edge_index)
@@ -112,8 +118,7 @@ def main(config: Config) -> None:
     samples = LayoutSamples(nothing, "train", encode)
     validation = LayoutSamples(nothing[:SHOWN], "val", encode)
     told = validation.batch([without_boxes(graph) for graph in validation.graphs], validation.graphs).to(base.device)
-    sizes = ("graph_dim", "graph_hidden", "graph_layers", "box_layers", "objects", "layout_width", "channels")
-    adapter_config = {k: getattr(config, k) for k in sizes} | {"phrase_dim": encoder.dim}
+    adapter_config = layout_sizes(config, encoder.dim)
     torch.manual_seed(config.seed)
     adapter = LayoutAdapter(adapter_config)
     earlier = 0

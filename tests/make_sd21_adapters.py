@@ -1,0 +1,59 @@
+"""Adapters of each kind for Stable Diffusion 2.1-base at its full size, with random weights, none of them at zero."""
+
+from pathlib import Path
+
+import torch
+from diffusers import ControlNetModel
+from torch import Tensor, nn
+
+from sg_models.adapter import Adapter, write_adapter
+from sg_models.gsa_adapter import KIND, GSAAdapter
+from sg_models.layout_adapter import CONTROLNET, CONTROLNET_KIND, LayoutAdapter
+from sg_models.safetensors_file import write_weights
+from train.base_model import BaseModel
+from train.ldm_names import controlnet_ldm_names
+from train.lora import inject, lora_tensors
+from train.stable_diffusion_2 import CONTEXT_DIM
+from train.train_gsa import Config as GSAConfig
+from train.train_gsa import adapter_sizes
+from train.train_layout import Config as LayoutConfig
+from train.train_layout import layout_sizes
+
+GATE, CHANGE, LORA_RANK, LORA_SPREAD = 0.5, 0.02, 16, 0.05
+GSA, CONTROLNET_FILE, LORA = "gsa.safetensors", "controlnet.safetensors", "lora.safetensors"
+
+
+@torch.no_grad()
+def make_adapters(base: BaseModel, out: Path, seed: int) -> None:
+    """Writes a GSA adapter, a layout ControlNet and a LoRA."""
+    torch.manual_seed(seed)
+    sizes = adapter_sizes(GSAConfig(), base, CONTEXT_DIM)
+    adapter = GSAAdapter(sizes)
+    for name, parameter in adapter.named_parameters():
+        if ".alpha_" in name:
+            parameter.fill_(GATE)
+    _write(out / GSA, KIND, base, sizes, dict(adapter.state_dict()))
+    sizes = layout_sizes(LayoutConfig(), CONTEXT_DIM)
+    layout = LayoutAdapter(sizes)
+    controlnet = ControlNetModel.from_unet(base.unet, conditioning_channels=sizes["channels"])
+    _off_zero(controlnet)
+    names, state = controlnet_ldm_names(controlnet), controlnet.state_dict()
+    tensors = {CONTROLNET + names[k]: v for k, v in state.items()} | dict(layout.state_dict())
+    _write(out / CONTROLNET_FILE, CONTROLNET_KIND, base, sizes, tensors)
+    inject(base.unet, LORA_RANK)
+    for name, parameter in base.unet.named_parameters():
+        if ".lora_B." in name:
+            nn.init.normal_(parameter, std=LORA_SPREAD)
+    write_weights(out / LORA, {name: tensor.half() for name, tensor in lora_tensors(base.unet).items()}, {})
+
+
+def _off_zero(controlnet: ControlNetModel) -> None:
+    """Gives what starts at zero a small random value: a zero would make every comparison trivial."""
+    for parameter in controlnet.parameters():
+        if not parameter.any():
+            nn.init.normal_(parameter, std=CHANGE)
+
+
+def _write(path: Path, kind: str, base: BaseModel, sizes: dict, tensors: dict[str, Tensor]) -> None:
+    state = {name: tensor.half() for name, tensor in tensors.items()}
+    write_adapter(path, Adapter(kind, base.name, base.prediction_type, "clip", sizes, "none", 0, state))
