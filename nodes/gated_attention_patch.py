@@ -13,6 +13,7 @@ from comfy.model_patcher import ModelPatcher
 from comfy.patcher_extension import WrappersMP
 from torch import Tensor
 
+from ..sg_models.gated_attention import Grounding
 from .attention import attention_options
 
 UNCONNECTED = (
@@ -67,7 +68,7 @@ class GatedAttentionPatch:
         """DIFFUSION_MODEL wrapper: passes the tokens on to the transformer blocks while the schedule is active."""
         tokens = kwargs.pop(self.key, None)
         if tokens is not None and self.is_active(transformer_options):
-            transformer_options = {**transformer_options, self.key: tokens}
+            transformer_options = {**transformer_options, self.key: Grounding(tokens)}
         return executor(x, timesteps, context, y, control, transformer_options, **kwargs)
 
     def is_active(self, transformer_options: dict) -> bool:
@@ -77,13 +78,13 @@ class GatedAttentionPatch:
     @torch.compiler.disable
     def __call__(self, x: Tensor, extra_options: dict) -> Tensor:
         """`middle_patch`: runs after self-attention in every transformer block, on x [B, N, C]."""
-        tokens = extra_options.get(self.key)
-        if tokens is None:
+        grounding = extra_options.get(self.key)
+        if grounding is None:
             return x
         block = self.patcher.model.gated_attention.block(block_address(extra_options["block"]))
         size = tuple(extra_options["activations_shape"][-2:])
         with attention_options(attn_precision=extra_options["attn_precision"], transformer_options=extra_options):
-            return block(x, tokens, size, self.strength)
+            return grounding(block, x, size, self.strength)
 
 
 def block_address(block: tuple[str, int]) -> str:

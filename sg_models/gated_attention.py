@@ -115,16 +115,19 @@ class GatedSelfAttention(nn.Module):
         self.alpha_attn = nn.Parameter(torch.zeros((), **factory))
         self.alpha_dense = nn.Parameter(torch.zeros((), **factory))
 
-    def forward(self, x: Tensor, tokens: Tensor, size: tuple[int, int], strength: float = 1.0) -> Tensor:
-        """x [B, N, C] with N = h·w of `size`; grounding tokens [B, T, D + 5] → [B, N, C]."""
+    def forward(
+        self, x: Tensor, tokens: Tensor, size: tuple[int, int], strength: float = 1.0, mask: Tensor | None = None
+    ) -> Tensor:
+        """x [B, N, C] with N = h·w of `size`; grounding tokens [B, T, D + 5] → [B, N, C].
+
+        `mask` is the tokens' `attention_mask` for this size, if the caller has it: blocks of one size share it.
+        """
         count = x.shape[1]
-        grounding, boxes, valid = tokens.tensor_split((-TOKEN_EXTRAS, -1), dim=-1)
-        context = self.norm1(torch.cat([x, self.linear(grounding)], dim=1))  # [B, N + T, C]
+        context = self.norm1(torch.cat([x, self.linear(tokens[..., :-TOKEN_EXTRAS])], dim=1))  # [B, N + T, C]
         if self.position_frequencies:
             context = torch.cat([context[:, :count] + self._positions(size, x), context[:, count:]], dim=1)
-        seen = cells_in_boxes(boxes, size) & (valid > 0).mT  # [B, N, T]
-        mask = x.new_zeros(seen.shape).masked_fill(~seen, torch.finfo(x.dtype).min)
-        mask = F.pad(mask, (count, 0))[:, None]  # [B, 1, N, N + T]
+        if mask is None:
+            mask = attention_mask(tokens, size, x.dtype)
         attended = self.attn(context[:, :count], context, mask)
         x = x + strength * self.alpha_attn.to(x).tanh() * attended
         return x + strength * self.alpha_dense.to(x).tanh() * self.ff(self.norm2(x))
@@ -134,6 +137,42 @@ class GatedSelfAttention(nn.Module):
         rows, columns = ((torch.arange(n, device=x.device, dtype=x.dtype) + 0.5) / n for n in size)
         centres = torch.cartesian_prod(rows, columns)  # [N, 2]
         return self.position(fourier_features(centres, self.position_frequencies))
+
+
+def attention_mask(tokens: Tensor, size: tuple[int, int], dtype: torch.dtype) -> Tensor:
+    """What is added to attention scores for tokens [B, T, D + 5] at h·w = N positions: [B, 1, N, N + T].
+
+    A position sees all positions, and the valid tokens in whose box it lies.
+    """
+    boxes, valid = tokens[..., -TOKEN_EXTRAS:].tensor_split((-1,), dim=-1)
+    seen = cells_in_boxes(boxes, size) & (valid > 0).mT  # [B, N, T]
+    mask = torch.zeros(seen.shape, dtype=dtype, device=tokens.device).masked_fill(~seen, torch.finfo(dtype).min)
+    return F.pad(mask, (seen.shape[1], 0))[:, None]
+
+
+class Grounding:
+    """The tokens [B, T, D + 5] of one UNet call, with what its blocks share.
+
+    That is the mask of each size, made once: at 64 × 64 positions one takes 67 MB per row; and which rows the layers
+    run on at all: one without any valid token is left as it is, at no cost.
+    """
+
+    def __init__(self, tokens: Tensor) -> None:
+        rows = (tokens[..., -1] > 0).any(dim=1)  # [B]
+        self.rows = None if bool(rows.all()) else rows.nonzero().flatten()
+        self.tokens = tokens if self.rows is None else tokens[self.rows]
+        self._masks: dict[tuple[tuple[int, int], torch.dtype], Tensor] = {}
+
+    def __call__(self, layer: "GatedSelfAttention", x: Tensor, size: tuple[int, int], strength: float) -> Tensor:
+        """What a layer makes of x [B, N, C]."""
+        if (size, x.dtype) not in self._masks:
+            self._masks[size, x.dtype] = attention_mask(self.tokens, size, x.dtype)
+        mask = self._masks[size, x.dtype]
+        if self.rows is None:
+            return layer(x, self.tokens, size, strength, mask)
+        if not len(self.rows):
+            return x
+        return x.index_copy(0, self.rows, layer(x[self.rows], self.tokens, size, strength, mask))
 
 
 def cells_in_boxes(boxes: Tensor, size: tuple[int, int]) -> Tensor:

@@ -147,7 +147,7 @@ def controlled(controlnet: ControlNetModel, control: Tensor) -> UNetArguments:
 
     def residuals(noisy: Tensor, timestep: Tensor, context: Tensor) -> dict[str, Any]:
         # its hint encoder is a standard one, which expects a map as large as the picture
-        hint = F.interpolate(control, size=[8 * n for n in noisy.shape[-2:]], mode="nearest-exact")
+        hint = F.interpolate(control, size=[8 * n for n in noisy.shape[-2:]], mode="nearest-exact").to(noisy)
         down, middle = controlnet(noisy, timestep, context, controlnet_cond=hint, return_dict=False)
         return {"down_block_additional_residuals": down, "mid_block_additional_residual": middle}
 

@@ -5,11 +5,11 @@ from typing import Any
 from diffusers import UNet2DConditionModel
 from torch import Tensor, nn
 
-from sg_models.gated_attention import GatedSelfAttention, visual_size
+from sg_models.gated_attention import GatedSelfAttention, Grounding, visual_size
 from sg_models.gsa_adapter import GSAAdapter
 from train.ldm_names import block_addresses
 
-Grounding = tuple[Tensor, tuple[int, int], float]  # tokens [B, T, D + 5], latent (height, width), strength
+Grounded = tuple[Grounding, tuple[int, int], float]  # of tokens [B, T, D + 5]; latent (height, width); strength
 
 
 class _Fuser:
@@ -21,14 +21,14 @@ class _Fuser:
     def __init__(self, layer: GatedSelfAttention) -> None:
         self.layer = layer
 
-    def __call__(self, x: Tensor, grounding: Grounding) -> Tensor:
-        tokens, latent_size, strength = grounding
-        return self.layer(x, tokens, visual_size(x.shape[1], latent_size), strength)
+    def __call__(self, x: Tensor, grounded: Grounded) -> Tensor:
+        tokens, latent_size, strength = grounded
+        return tokens(self.layer, x, visual_size(x.shape[1], latent_size), strength)
 
 
-def _as_grounding(tokens: Tensor, size: tuple[int, int], strength: float) -> Grounding:
+def _as_grounding(tokens: Tensor, size: tuple[int, int], strength: float) -> Grounded:
     """Stands in for GLIGEN's position net, which diffusers' UNet calls with the caller's `gligen` arguments."""
-    return tokens, size, strength
+    return Grounding(tokens), size, strength
 
 
 def attach(unet: UNet2DConditionModel, adapter: GSAAdapter) -> None:

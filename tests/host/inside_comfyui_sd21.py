@@ -26,12 +26,10 @@ import folder_paths  # noqa: E402
 import torch  # noqa: E402
 from comfy.patcher_extension import WrappersMP  # noqa: E402
 from safetensors.torch import save_file  # noqa: E402
+from sd21_cases import GRAPH, PHRASES, SIDE  # noqa: E402
 
 import nodes  # noqa: E402
 
-GRAPH = "small red dog | left of | large blue house\nlarge blue house | under | white cloud"
-PHRASES = ("small red dog", "left of", "a (weighted:1.5) dog")
-SIDE = 256
 CFG = 4.0
 
 
@@ -44,7 +42,7 @@ def pack(module: str) -> Any:
 
 
 class Recorder:
-    """Keeps what goes into the first UNet call of a run, and what comes out of it."""
+    """Keeps what goes into the UNet in a run of one step, row by row, and what comes out."""
 
     def __init__(self, tensors: dict[str, torch.Tensor]) -> None:
         self.tensors = tensors
@@ -52,28 +50,21 @@ class Recorder:
     def sample(self, case: str, model: Any, positive: list, negative: list) -> None:
         watched = model.clone()
         wrappers = watched.wrappers.get(WrappersMP.DIFFUSION_MODEL, {})
+        calls: list[dict[str, torch.Tensor]] = []
 
         def keep(executor, x, timesteps, context, *args, **kwargs):
             out = executor(x, timesteps, context, *args, **kwargs)
-            for name, tensor in {"x": x, "timesteps": timesteps, "context": context, "out": out}.items():
-                self.tensors.setdefault(f"{case}.{name}", tensor.float().clone())
+            calls.append({"x": x, "timesteps": timesteps, "context": context, "out": out})
             return out
 
         watched.wrappers[WrappersMP.DIFFUSION_MODEL] = {"recorder": [keep], **wrappers}  # outermost
         noise = torch.randn(1, 4, SIDE // 8, SIDE // 8, generator=torch.Generator().manual_seed(1))
+        still = torch.zeros_like(noise)
         comfy.sample.sample(
-            watched,
-            noise,
-            1,
-            CFG,
-            "euler",
-            "normal",
-            positive,
-            negative,
-            torch.zeros_like(noise),
-            disable_pbar=True,
-            seed=1,
+            watched, noise, 1, CFG, "euler", "normal", positive, negative, still, disable_pbar=True, seed=1
         )
+        for name in calls[0]:
+            self.tensors[f"{case}.{name}"] = torch.cat([call[name].float() for call in calls])
 
 
 def watch_blocks(adapter: Any, tensors: dict[str, torch.Tensor]) -> list:
@@ -96,8 +87,7 @@ def measure() -> dict[str, torch.Tensor]:
     checkpoint = folder_paths.get_full_path_or_raise("checkpoints", "sd21-base.safetensors")
     model, clip, _ = comfy.sd.load_checkpoint_guess_config(checkpoint)[:3]
     positive, negative = (nodes.CLIPTextEncode().encode(clip, text)[0] for text in ("an image", ""))
-    for number, vector in enumerate(pack("nodes.phrase_vectors").clip_vectors(clip, PHRASES)):
-        tensors[f"phrase.{number}"] = vector
+    tensors["phrases"] = pack("nodes.phrase_vectors").clip_vectors(clip, PHRASES)
     graph = pack("sg_models.graph_formats").parse_scene_graph(GRAPH)
     schedule = {"strength": 1.0, "start": 0.0, "end": 1.0}
 

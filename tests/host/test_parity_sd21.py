@@ -2,30 +2,28 @@
 
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from comfyui_host import COMFYUI, REPOSITORY, comfyui_python
+from sd21_cases import CASES, GRAPH, PHRASES, SIDE
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("diffusers", reason="the standalone side needs the train extra")
 
 from safetensors.torch import load_file  # noqa: E402
+from torch.utils._pytree import tree_map_only  # noqa: E402
 
+from sg_models.gated_attention import visual_size  # noqa: E402
 from sg_models.graph_formats import parse_scene_graph  # noqa: E402
 from train.base_model import BaseModel  # noqa: E402
 from train.conditioning import GROUNDED_PROMPT  # noqa: E402
+from train.lora import load_lora  # noqa: E402
 from train.stable_diffusion_2 import load_checkpoint  # noqa: E402
 from train.trained_adapter import load_variant  # noqa: E402
 
 pytestmark = pytest.mark.slow
 TOLERANCES = {"fp32": 1e-4, "bf16": 2e-2}
-CASES = {  # by the names of `inside_comfyui_sd21.py`: which adapters take part
-    "base": (),
-    "gsa": ("gsa",),
-    "controlnet": ("controlnet",),
-    "both": ("gsa", "controlnet"),
-    "lora": ("lora",),
-}
 BLOCKS = 16
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
@@ -62,31 +60,67 @@ def said_by_comfyui(precision: str, comfyui_directory: Path, tmp_path_factory: p
     return load_file(output / f"tensors-{precision}.safetensors")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def base(sd21: Path) -> BaseModel:
     return load_checkpoint(sd21 / "sd21-base.safetensors", "epsilon").frozen()
 
 
-def graph(said: dict):
-    return parse_scene_graph(bytes(said["graph"].tolist()).decode())
-
-
-def phrases(said: dict) -> list[str]:
-    return bytes(said["phrases"].tolist()).decode().split("\n")
+def positive_first(base: BaseModel, said: dict, case: str) -> dict:
+    """A case's tensors by name, the row of the positive prompt first."""
+    found = {name: said[f"{case}.{name}"] for name in ("x", "timesteps", "context", "out")}
+    positive = base.encode_prompts([GROUNDED_PROMPT])
+    order = (found["context"] - positive).flatten(1).norm(dim=1).argsort()
+    assert len(order) == 2
+    return {name: tensor[order] for name, tensor in found.items()}
 
 
 def test_phrase_vectors(base: BaseModel, said_by_comfyui: dict):
-    ours = base.encode_phrases(phrases(said_by_comfyui))
-    assert relative_error(said_by_comfyui["phrase_vectors"], ours) <= TOLERANCES["fp32"]
+    assert relative_error(said_by_comfyui["phrases"], base.encode_phrases(list(PHRASES))) <= TOLERANCES["fp32"]
 
 
-def test_prompts(base: BaseModel, said_by_comfyui: dict):
-    positive_first = base.encode_prompts([GROUNDED_PROMPT, ""])
-    assert relative_error(sorted_rows(said_by_comfyui, "base")["context"], positive_first) <= 2e-3, "bf16 at worst"
-
-
-def test_grounding_tokens(base: BaseModel, sd21: Path, said_by_comfyui: dict):
-    condition = load_variant(base, str(sd21 / "gsa.safetensors"))
-    tokens = condition.adapter.tokens([graph(said_by_comfyui)], condition.encode([graph(said_by_comfyui)]))
+def test_grounding_tokens_and_control_map(base: BaseModel, sd21: Path, said_by_comfyui: dict):
+    graph = parse_scene_graph(GRAPH)
+    gsa, controlnet = (load_variant(base, str(sd21 / f"{name}.safetensors")) for name in ("gsa", "controlnet"))
+    tokens = gsa.adapter.tokens([graph], gsa.encode([graph]))
     assert relative_error(said_by_comfyui["tokens"], tokens) <= TOLERANCES["fp32"]
-    assert torch.equal(said_by_comfyui["null_tokens"], condition.adapter.null_tokens(1))
+    side = said_by_comfyui["control"].shape[-2:]
+    control = controlnet.adapter.layouts([graph], controlnet.encode([graph]), side).control
+    assert relative_error(said_by_comfyui["control"], control) <= TOLERANCES["fp32"]
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("case", CASES)
+def test_the_unets_say_the_same(base: BaseModel, sd21: Path, said_by_comfyui: dict, precision: str, case: str):
+    rows, dtype = positive_first(base, said_by_comfyui, case), DTYPES[precision]
+    x, context = rows["x"].to(dtype), rows["context"].to(dtype)
+    arguments: dict[str, Any] = {}
+    if "lora" in CASES[case]:
+        load_lora(base.unet, sd21 / "lora.safetensors")
+    for name in CASES[case]:
+        if name != "lora":
+            condition = load_variant(base, str(sd21 / f"{name}.safetensors"))
+            conditions = condition([parse_scene_graph(GRAPH)])
+            for part in (getattr(condition, "controlnet", None), condition.adapter):
+                if part is not None:
+                    part.to(dtype)
+            told = conditions.unet_arguments(x, rows["timesteps"], context)
+            arguments |= tree_map_only(torch.Tensor, lambda tensor: tensor.to(dtype), told)
+    base.unet.to(dtype)
+    ours = base.unet(x, rows["timesteps"], context, **arguments).sample
+    assert relative_error(rows["out"], ours) <= TOLERANCES[precision]
+
+
+@torch.no_grad()
+def test_every_block_makes_the_same_of_the_same(base: BaseModel, sd21: Path, said_by_comfyui: dict, precision: str):
+    blocks = load_variant(base, str(sd21 / "gsa.safetensors")).adapter.gated_attention.to(DTYPES[precision])
+    tokens = torch.cat([said_by_comfyui["null_tokens"], said_by_comfyui["tokens"]]).to(DTYPES[precision])
+    rows = said_by_comfyui["gsa.context"]
+    if (rows[0] - base.encode_prompts([GROUNDED_PROMPT])).norm() < (
+        rows[1] - base.encode_prompts([GROUNDED_PROMPT])
+    ).norm():
+        tokens = tokens.flip(0)
+    assert len(blocks.addresses) == BLOCKS
+    for address in blocks.addresses:
+        before, after = (said_by_comfyui[f"block.{address}.{end}"].to(DTYPES[precision]) for end in ("in", "out"))
+        ours = blocks.block(address)(before, tokens, visual_size(before.shape[1], (SIDE // 8, SIDE // 8)))
+        assert relative_error(after - before, ours - before) <= 5 * TOLERANCES[precision], address

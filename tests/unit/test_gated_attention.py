@@ -1,6 +1,7 @@
 """Gated self-attention: GLIGEN's formula, identity before training, and nothing that leaks."""
 
 import math
+import sys
 
 import pytest
 import torch
@@ -12,6 +13,8 @@ from sg_models.gated_attention import (
     TOKEN_EXTRAS,
     GatedSelfAttention,
     GatedSelfAttentionBlocks,
+    Grounding,
+    attention_mask,
     cells_in_boxes,
     scaled_dot_product_attention,
     visual_size,
@@ -281,3 +284,26 @@ def test_gates_are_the_absolute_tanh_of_alpha():
     with torch.no_grad():
         blocks.block("middle_block.1").alpha_attn.fill_(-0.5)
     assert blocks.gates() == {"input_blocks.1.1": 0.0, "middle_block.1": pytest.approx(math.tanh(0.5))}
+
+
+def test_blocks_of_one_size_share_a_mask(monkeypatch: pytest.MonkeyPatch):
+    made, x, given = layer(), visual(), in_boxes(tokens(valid=3), [[0.0, 0.0, 0.5, 0.5]])
+    masks: list[tuple[int, int]] = []
+    module = sys.modules[GatedSelfAttention.__module__]
+    monkeypatch.setattr(module, "attention_mask", lambda *a: masks.append(a[1]) or attention_mask(*a))
+    grounding = Grounding(given)
+    for _ in range(3):
+        torch.testing.assert_close(
+            grounding(made, x, SIZE, 0.5), made(x, given, SIZE, 0.5, attention_mask(given, SIZE, x.dtype))
+        )
+    assert masks == [SIZE]
+
+
+def test_rows_without_a_valid_token_are_left_bit_for_bit():
+    made, x, given = layer(), visual(3), tokens(3)
+    given[1, :, -1] = 0
+    out = Grounding(given)(made, x, SIZE, 1.0)
+    assert torch.equal(out[1], x[1])
+    kept = [0, 2]
+    torch.testing.assert_close(out[kept], made(x[kept], given[kept], SIZE))
+    assert torch.equal(Grounding(torch.zeros_like(given))(made, x, SIZE, 1.0), x)

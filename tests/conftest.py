@@ -1,0 +1,17 @@
+"""Stable Diffusion 2.1 at its full size with random weights, for the slow tests that ask for it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def sd21() -> Path:
+    """The folder that `make_sd21.py` writes, made now if it is not there: it takes two minutes and 14 GB."""
+    from make_sd21 import CACHE, is_complete
+
+    if not is_complete(CACHE):
+        subprocess.run([sys.executable, str(Path(__file__).with_name("make_sd21.py"))], check=True)
+    return CACHE
