@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+sys.path.insert(0, str(Path(__file__).parent))  # for the scripts of this folder, which is no package
+
 
 @pytest.fixture(scope="session")
 def sd21() -> Path:

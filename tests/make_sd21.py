@@ -16,7 +16,7 @@ import torch
 import tyro
 from accelerate import init_empty_weights
 from diffusers import AutoencoderKL, UNet2DConditionModel
-from make_sd21_adapters import make_adapters
+from make_sd21_adapters import LORA, make_adapters
 from torch import Tensor
 
 from sg_models.safetensors_file import write_weights
@@ -41,6 +41,11 @@ class Config:
 def checkpoint(folder: Path, name: str) -> Path:
     """The single-file checkpoint of `sd21` or `sd21-base` in a folder that this script wrote."""
     return folder / f"{name}.safetensors"
+
+
+def is_complete(folder: Path) -> bool:
+    """Whether `make` has finished there."""
+    return (folder / LORA).exists()  # what it writes last
 
 
 def shapes() -> dict[str, tuple[int, ...]]:

@@ -8,6 +8,7 @@ gated layer, go to `tensors-<precision>.safetensors`.
 
 import asyncio
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ def run(node: str, **inputs: Any) -> tuple:
 
 
 def pack(module: str) -> Any:
-    return sys.modules[f"{str(PACK).replace('.', '_x_')}.{module}"]
+    return import_module(f"{str(PACK).replace('.', '_x_')}.{module}")
 
 
 class Recorder:

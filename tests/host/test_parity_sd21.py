@@ -103,7 +103,7 @@ def test_the_unets_say_the_same(base: BaseModel, sd21: Path, said_by_comfyui: di
             for part in (getattr(condition, "controlnet", None), condition.adapter):
                 if part is not None:
                     part.to(dtype)
-            told = conditions.unet_arguments(x, rows["timesteps"], context)
+            told = conditions.unet_arguments(x, rows["timesteps"][0], context)
             arguments |= tree_map_only(torch.Tensor, lambda tensor: tensor.to(dtype), told)
     base.unet.to(dtype)
     ours = base.unet(x, rows["timesteps"], context, **arguments).sample
