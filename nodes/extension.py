@@ -3,6 +3,7 @@
 from comfy_api.latest import ComfyExtension, io
 
 from .adapter_nodes import SGAdapterLoader
+from .batch_nodes import SGBatchEmbeds, SGBatchLayouts
 from .bert_nodes import SGBertLoader
 from .gated_attention_nodes import GatedSelfAttentionPatch
 from .graph_encoder_nodes import GraphEncoder
@@ -25,8 +26,10 @@ class SceneGraphExtension(ComfyExtension):
             SGAdapterLoader,
             SGBertLoader,
             GraphEncoder,
+            SGBatchEmbeds,
             GatedSelfAttentionPatch,
             LayoutPredictor,
+            SGBatchLayouts,
             SGControlNetApply,
             SGStructureCLIPEncode,
         ]

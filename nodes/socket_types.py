@@ -47,7 +47,7 @@ class LoadedBert:
 
 @dataclass(frozen=True)
 class GraphEmbeds:
-    """Grounding tokens of a scene graph, and those that stand for "no graph", made by one adapter."""
+    """Grounding tokens of B scene graphs, and those that stand for "no graph", made by one adapter."""
 
     tokens: Tensor  # [B, T, D + 5]
     null_tokens: Tensor  # [B, T, D + 5]
@@ -67,7 +67,7 @@ class ObjectEmbeds:
 
 @dataclass(frozen=True)
 class LoadedLayout:
-    """A scene graph's layout as the ControlNet of one adapter is given it."""
+    """The layouts of B scene graphs as the ControlNet of one adapter is given them."""
 
-    control: Tensor  # [1, K, h, w]
+    control: Tensor  # [B, K, h, w]
     made_by: tuple[str, int]

@@ -98,7 +98,10 @@ class Bench:
         }
         return run("GatedSelfAttentionPatch", **{**arguments, **changes})
 
-    def sample(self, model, positive, negative, *, noise=None, cfg=CFG, steps=STEPS) -> torch.Tensor:
+    def sample(
+        self, model, positive, negative, *, noise=None, cfg=CFG, steps=STEPS, latent=None, **more: Any
+    ) -> torch.Tensor:
+        """Latents of a run; `more` goes to ComfyUI's sampler (denoise, noise_mask, callback, …)."""
         noise = self.noise[:1] if noise is None else noise
         return comfy.sample.sample(
             model,
@@ -109,9 +112,10 @@ class Bench:
             "simple",
             positive,
             negative,
-            torch.zeros_like(noise),
+            torch.zeros_like(noise) if latent is None else latent,
             disable_pbar=True,
             seed=1,
+            **more,
         )
 
     def base(self, **options: Any) -> torch.Tensor:

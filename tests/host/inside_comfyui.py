@@ -2,9 +2,9 @@
 
     python inside_comfyui.py <ComfyUI> <pack> <base directory> <output directory>
 
-Each function marked `measurement`, here and in `variant_measurements.py`, returns what becomes one entry of
-`results.json`; tensors go to `tensors.safetensors`. One process measures everything, because starting it is what takes
-time.
+Each function marked `measurement`, here and in the two modules of measurements beside this one, returns what becomes
+one entry of `results.json`; tensors go to `tensors.safetensors`. One process measures everything, because starting it is
+what takes time.
 """
 
 import asyncio
@@ -37,8 +37,9 @@ from comfyui_bench import (
 # isort: split
 import comfy.model_sampling
 import comfy.supported_models
+import composition_measurements  # noqa: F401 (these two register their measurements)
 import torch
-import variant_measurements  # noqa: F401 (registers its measurements)
+import variant_measurements  # noqa: F401
 from safetensors.torch import save_file
 
 import nodes

@@ -9,6 +9,8 @@ from PIL import Image
 
 NODES = (
     "SceneGraphInput",
+    "SGBatchEmbeds",
+    "SGBatchLayouts",
     "SGCaption",
     "SGAdapterLoader",
     "SGBertLoader",
