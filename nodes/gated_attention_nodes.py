@@ -2,15 +2,18 @@
 
 import comfy.model_sampling
 import comfy.supported_models
+from comfy.model_base import ModelType
 from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
 
 from ..sg_models import sg_mini
+from ..sg_models.gated_attention import as_padding
 from .adapter_kinds import GSA, check_kind
 from .gated_attention_patch import GatedAttentionPatch
 from .sg_mini_base import SGMini
 from .socket_types import CATEGORY, AdapterSocket, EmbedsSocket, GraphEmbeds, LoadedAdapter
 
+PREDICTIONS = {ModelType.EPS: "epsilon", ModelType.V_PREDICTION: "v_prediction"}
 WRONG_FAMILY = (
     "Apply Scene Graph needs a Stable Diffusion 2.x or SG-Mini model, got {family}. Load the base that the adapter was "
     "trained on: {base}."
@@ -66,6 +69,13 @@ class GatedSelfAttentionPatch(io.ComfyNode):
                     tooltip="The part of sampling after which the graph is let go, so that the base alone finishes "
                     "the details.",
                 ),
+                io.Boolean.Input(
+                    "on_negative",
+                    default=True,
+                    advanced=True,
+                    tooltip='Whether the negative prompt gets the tokens for "no graph" that the adapter was trained '
+                    "with. Off, its half of each step skips the adapter's layers, which halves their cost.",
+                ),
             ],
             outputs=[
                 io.Model.Output(id="model_out", display_name="model", tooltip="The model with the graph's attention."),
@@ -93,6 +103,7 @@ class GatedSelfAttentionPatch(io.ComfyNode):
         strength: float,
         start: float,
         end: float,
+        on_negative: bool = True,
     ) -> io.NodeOutput:
         check_kind(adapter, "Apply Scene Graph", GSA)
         if embeds.made_by != adapter.identity:
@@ -104,11 +115,11 @@ class GatedSelfAttentionPatch(io.ComfyNode):
         patch = GatedAttentionPatch(
             adapter.patcher, strength, sampling.percent_to_sigma(start), sampling.percent_to_sigma(end)
         )
+        nulls = embeds.null_tokens if on_negative else as_padding(embeds.null_tokens)
         return io.NodeOutput(
             patch.apply_to(model),
             patch.attach(positive, embeds.tokens),
-            # always, and with as many tokens: else the UNet runs twice per step, without the nulls of the training
-            patch.attach(negative, embeds.null_tokens),
+            patch.attach(negative, nulls),  # always, and with as many tokens: else the UNet runs twice per step
         )
 
 
@@ -117,11 +128,21 @@ def base_and_prediction(model: ModelPatcher, wanted_base: str) -> tuple[str, str
 
     Raises `ValueError` in words if it is none of them.
     """
-    sampling = model.get_model_object("model_sampling")
-    prediction = "v_prediction" if isinstance(sampling, comfy.model_sampling.V_PREDICTION) else "epsilon"
-    config = model.model.model_config
-    if isinstance(config, SGMini):
-        return sg_mini.NAME, prediction
-    if type(config) is comfy.supported_models.SD20:
-        return ("sd21" if prediction == "v_prediction" else "sd21-base"), prediction
-    raise ValueError(WRONG_FAMILY.format(family=type(config).__name__, base=wanted_base))
+    config, predicted = model.model.model_config, prediction_type(model)
+    if predicted is not None and isinstance(config, SGMini):
+        return sg_mini.NAME, predicted
+    if predicted is not None and type(config) is comfy.supported_models.SD20:
+        return ("sd21" if predicted == "v_prediction" else "sd21-base"), predicted
+    what = f"{type(config).__name__} ({model.model.model_type.name})"
+    raise ValueError(WRONG_FAMILY.format(family=what, base=wanted_base))
+
+
+def prediction_type(model: ModelPatcher) -> str | None:
+    """What a model predicts, None for anything but "epsilon" and "v_prediction".
+
+    ComfyUI guesses it from the checkpoint's weights; core's *ModelSamplingDiscrete* is how users set it right.
+    """
+    sampling = model.object_patches.get("model_sampling")
+    if sampling is None:
+        return PREDICTIONS.get(model.model.model_type)
+    return "v_prediction" if isinstance(sampling, comfy.model_sampling.V_PREDICTION) else "epsilon"

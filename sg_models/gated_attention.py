@@ -150,6 +150,11 @@ def attention_mask(tokens: Tensor, size: tuple[int, int], dtype: torch.dtype) ->
     return F.pad(mask, (seen.shape[1], 0))[:, None]
 
 
+def as_padding(tokens: Tensor) -> Tensor:
+    """Tokens [B, T, D + 5] of which none is valid: rows that have these are left as they are (see `Grounding`)."""
+    return torch.cat([tokens[..., :-1], torch.zeros_like(tokens[..., -1:])], dim=-1)
+
+
 class Grounding:
     """The tokens [B, T, D + 5] of one UNet call, with what its blocks share.
 

@@ -10,6 +10,7 @@ from diffusers import ControlNetModel
 from torch import Tensor
 
 from sg_models.caption import caption
+from sg_models.gated_attention import as_padding
 from sg_models.gsa_adapter import GSAAdapter
 from sg_models.knowledge_encoder import KnowledgeEncoder
 from sg_models.layout_adapter import LayoutAdapter
@@ -101,18 +102,22 @@ class StructureClipConditioner:
 
 
 class GroundedConditioner:
-    """Variants (v) to (vii): grounding tokens, with an adapter that is attached to the base's UNet."""
+    """Variants (v) to (vii): grounding tokens, with an adapter that is attached to the base's UNet.
+
+    Without `on_negative` the negative half skips the adapter's layers, instead of being told "no graph".
+    """
 
     guidance = GRAPH_GUIDANCE
 
-    def __init__(self, base: BaseModel, adapter: GSAAdapter, encode: EncodeGraphs) -> None:
-        self.base, self.adapter, self.encode = base, adapter, encode
+    def __init__(self, base: BaseModel, adapter: GSAAdapter, encode: EncodeGraphs, on_negative: bool = True) -> None:
+        self.base, self.adapter, self.encode, self.on_negative = base, adapter, encode, on_negative
 
     @torch.no_grad()
     def __call__(self, graphs: Sequence[SceneGraph]) -> Conditions:
         tokens = self.adapter.tokens(graphs, self.encode(graphs))
         prompts = self.base.encode_prompts([GROUNDED_PROMPT, ""])[:, None].expand(-1, len(graphs), -1, -1)
-        return Conditions(*prompts, grounded(tokens, self.adapter.null_tokens(len(graphs))))
+        nulls = self.adapter.null_tokens(len(graphs))
+        return Conditions(*prompts, grounded(tokens, nulls if self.on_negative else as_padding(nulls)))
 
     def check_fits(self, graph: SceneGraph) -> None:
         self.adapter.check_fits(graph)
@@ -173,6 +178,6 @@ def on_positive(residuals: UNetArguments) -> UNetArguments:
 
 
 def grounded(tokens: Tensor, null_tokens: Tensor) -> UNetArguments:
-    """Grounding tokens [B, T, D + 1] for the positive half, and those of "no graph" for the negative half."""
+    """Grounding tokens [B, T, D + 5] for the positive half, and those of "no graph" for the negative half."""
     both = torch.cat([tokens, null_tokens])
     return lambda noisy, timestep, context: {"cross_attention_kwargs": grounding(both, noisy)}

@@ -3,7 +3,7 @@
     python inside_comfyui.py <ComfyUI> <pack> <base directory> <output directory>
 
 Each function marked `measurement`, here and in the two modules of measurements beside this one, returns what becomes
-one entry of `results.json`; tensors go to `tensors.safetensors`. One process measures everything, because starting it is
+one entry of `results.json`; tensors go to `tensors.safetensors`. One process measures all, because starting it is
 what takes time.
 """
 
@@ -35,11 +35,12 @@ from comfyui_bench import (
 )
 
 # isort: split
-import comfy.model_sampling
 import comfy.supported_models
 import composition_measurements  # noqa: F401 (these two register their measurements)
 import torch
 import variant_measurements  # noqa: F401
+from comfy.model_base import ModelType
+from comfy_extras.nodes_model_advanced import ModelSamplingDiscrete
 from safetensors.torch import save_file
 
 import nodes
@@ -77,6 +78,24 @@ def unet_calls(bench: Bench) -> dict:
         for row in rows
     ]
     return {"batches": spy.batches, "rows": sorted(kinds), "valid": embeds.tokens[0, :, -1].sum().item()}
+
+
+@measurement
+def negative_left_alone(bench: Bench) -> dict:
+    """Without `on_negative` the negative's half skips the layers, in the same UNet call, and is the base's own."""
+    rows: list[int] = []
+    blocks = bench.adapters["loud"].patcher.model.gated_attention
+    handle = blocks.block("middle_block.1").register_forward_pre_hook(lambda _, given: rows.append(len(given[0])))
+    model, positive, negative = bench.apply(on_negative=False)
+    spy = Spy(model)
+    latents = bench.sample(spy.model, positive, negative)
+    handle.remove()
+    return {
+        "batches": spy.batches,
+        "rows": rows,
+        "without_guidance": difference(bench.sample(model, positive, negative, cfg=0.0), bench.base(cfg=0.0)),
+        "from_nulls": difference(latents, bench.sample(*bench.apply())),
+    }
 
 
 @measurement
@@ -242,21 +261,22 @@ def grounding_tokens(bench: Bench) -> dict:
     return {"graph": CHAIN, "adapter": str(bench.paths["loud"])}
 
 
-def fake_model(config: Any, prediction: type) -> Any:
+def fake_model(config: Any, model_type: ModelType) -> Any:
     """As much of a loaded model as is asked when a base is told from another."""
-    fields = {"model": SimpleNamespace(model_config=config), "get_model_object": lambda name: prediction()}
-    return SimpleNamespace(**fields)
+    return SimpleNamespace(model=SimpleNamespace(model_config=config, model_type=model_type), object_patches={})
 
 
 @measurement
 def bases(bench: Bench) -> dict:
-    """What this project calls the models that ComfyUI loads."""
+    """What this project calls the models that ComfyUI loads, and those that ModelSamplingDiscrete sets right."""
     name = pack("nodes.gated_attention_nodes").base_and_prediction
     sd2 = comfy.supported_models.SD20({"context_dim": 1024})
+    corrected = ModelSamplingDiscrete().patch(bench.model, "v_prediction", False)[0]
     return {
         "sg-mini": name(bench.model, "sd21"),
-        "sd21-base": name(fake_model(sd2, comfy.model_sampling.EPS), "sd21"),
-        "sd21": name(fake_model(sd2, comfy.model_sampling.V_PREDICTION), "sd21"),
+        "sd21-base": name(fake_model(sd2, ModelType.EPS), "sd21"),
+        "sd21": name(fake_model(sd2, ModelType.V_PREDICTION), "sd21"),
+        "corrected": name(corrected, "sd21"),
     }
 
 
@@ -269,7 +289,8 @@ def errors(bench: Bench) -> dict:
     foreign = BASE_DIRECTORY / "models" / "scene_graph" / "foreign.safetensors"
     save_file({"weight": torch.zeros(1)}, foreign)
     crowd = "\n".join(f"dog#{n}" for n in range(1, 19))
-    sd15 = fake_model(comfy.supported_models.SD15({"context_dim": 768}), comfy.model_sampling.EPS)
+    sd15 = fake_model(comfy.supported_models.SD15({"context_dim": 768}), ModelType.EPS)
+    edm = fake_model(comfy.supported_models.SD20({"context_dim": 1024}), ModelType.V_PREDICTION_EDM)
     narrow = write_adapter("narrow", seed=1, gate=0.0)
     narrow_adapter = bench.load(narrow)
     narrow_adapter.file.config["phrase_dim"] = 1024
@@ -286,6 +307,7 @@ def errors(bench: Bench) -> dict:
         "foreign": error_of(lambda: bench.load(foreign)),
         "other_base": error_of(lambda: bench.apply(embeds=sd21_embeds, adapter=sd21_adapter)),
         "other_family": error_of(lambda: bench.apply(model=sd15)),
+        "other_prediction": error_of(lambda: bench.apply(model=edm)),
         "other_adapter": error_of(lambda: bench.apply(embeds=bench.embeds("other"))),
         "unconnected": error_of(lambda: bench.sample(patched, bench.positive, bench.negative)),
     }

@@ -26,6 +26,14 @@ def test_only_objects_and_relations_are_valid_tokens(measured):
     assert measured["unet_calls"]["valid"] == 3 + 2
 
 
+def test_the_negative_may_be_left_alone_at_half_the_cost(measured):
+    result = measured["negative_left_alone"]
+    assert result["batches"] == [2, 2, 2, 2]
+    assert result["rows"] == [1, 1, 1, 1]
+    assert result["without_guidance"] == 0.0
+    assert result["from_nulls"] > 1e-3
+
+
 def test_a_zeroed_out_negative_gets_the_null_tokens(measured):
     assert measured["zeroed_negative"] == {"batches": [2, 2, 2, 2], "nulls": 1}
 
@@ -80,6 +88,7 @@ def test_bases_are_told_apart(measured):
         "sg-mini": ["sg-mini", "epsilon"],
         "sd21-base": ["sd21-base", "epsilon"],
         "sd21": ["sd21", "v_prediction"],
+        "corrected": ["sg-mini", "v_prediction"],
     }
 
 
@@ -94,6 +103,7 @@ def test_bases_are_told_apart(measured):
         ("foreign", "not a scene-graph adapter"),
         ("other_base", "the loaded model is SG-Mini"),
         ("other_family", "got SD15"),
+        ("other_prediction", "got SD20 (V_PREDICTION_EDM)"),
         ("other_adapter", "made by another adapter"),
         ("unconnected", "Connect its positive and negative outputs"),
     ],
