@@ -68,7 +68,7 @@ class GatedAttentionPatch:
         """DIFFUSION_MODEL wrapper: passes the tokens on to the transformer blocks while the schedule is active."""
         tokens = kwargs.pop(self.key, None)
         if tokens is not None and self.is_active(transformer_options):
-            transformer_options = {**transformer_options, self.key: Grounding(tokens)}
+            transformer_options = {**transformer_options, self.key: Grounding(tokens, skip_padding=True)}
         return executor(x, timesteps, context, y, control, transformer_options, **kwargs)
 
     def is_active(self, transformer_options: dict) -> bool:

@@ -158,13 +158,15 @@ def as_padding(tokens: Tensor) -> Tensor:
 class Grounding:
     """The tokens [B, T, D + 5] of one UNet call, with what its blocks share.
 
-    That is the mask of each size, made once: at 64 × 64 positions one takes 67 MB per row; and which rows the layers
-    run on at all: one without any valid token is left as it is, at no cost.
+    That is the mask of each size, made once: at 64 × 64 positions one takes 67 MB per row. With `skip_padding` the
+    layers run on those rows alone that have any valid token; the others are left as they are, at no cost.
     """
 
-    def __init__(self, tokens: Tensor) -> None:
-        rows = (tokens[..., -1] > 0).any(dim=1)  # [B]
-        self.rows = None if bool(rows.all()) else rows.nonzero().flatten()
+    def __init__(self, tokens: Tensor, skip_padding: bool = False) -> None:
+        self.rows: Tensor | None = None
+        if skip_padding:
+            valid = (tokens[..., -1] > 0).any(dim=1)  # [B]
+            self.rows = None if bool(valid.all()) else valid.nonzero().flatten()
         self.tokens = tokens if self.rows is None else tokens[self.rows]
         self._masks: dict[tuple[tuple[int, int], torch.dtype], Tensor] = {}
 

@@ -27,7 +27,7 @@ GSA, CONTROLNET_FILE, LORA = "gsa.safetensors", "controlnet.safetensors", "lora.
 def make_adapters(base: BaseModel, out: Path, seed: int) -> None:
     """Writes a GSA adapter, a layout ControlNet and a LoRA."""
     torch.manual_seed(seed)
-    sizes = adapter_sizes(GSAConfig(), base, CONTEXT_DIM)
+    sizes = adapter_sizes(GSAConfig(), base.unet, CONTEXT_DIM)
     adapter = GSAAdapter(sizes)
     for name, parameter in adapter.named_parameters():
         if ".alpha_" in name:

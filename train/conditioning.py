@@ -180,4 +180,4 @@ def on_positive(residuals: UNetArguments) -> UNetArguments:
 def grounded(tokens: Tensor, null_tokens: Tensor) -> UNetArguments:
     """Grounding tokens [B, T, D + 5] for the positive half, and those of "no graph" for the negative half."""
     both = torch.cat([tokens, null_tokens])
-    return lambda noisy, timestep, context: {"cross_attention_kwargs": grounding(both, noisy)}
+    return lambda noisy, timestep, context: {"cross_attention_kwargs": grounding(both, noisy, skip_padding=True)}

@@ -1,44 +1,131 @@
-"""What a training run will take, worked out from sizes alone: nothing is loaded and nothing is trained."""
+"""What a training run will take, worked out from sizes alone: nothing is loaded and nothing is trained.
 
-from collections.abc import Callable, Iterable
-from typing import Any
+The modules are built of fake tensors, which have shapes and no memory, and a forward pass of these is watched for what
+autograd would keep of it. What a checkpointed block takes while it is computed again is not counted.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 
 import torch
 from accelerate import PartialState
+from diffusers import AutoencoderKL, AutoencoderTiny, UNet2DConditionModel
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils.checkpoint import checkpoint
+from transformers import CLIPTextConfig, CLIPTextModel
 
+from sg_models import sg_mini
+from train import stable_diffusion_2
+from train.base_options import TrainingOptions, is_sg_mini_name
 from train.loop import LoopConfig
 
 GIB = 2**30
-FLOAT, HALF = 4, 2  # bytes
+FLOAT = 4  # bytes
 # of a trained parameter: itself, its gradient, AdamW's two moments, the moving average
 COPIES = {"weights": 1, "gradients": 1, "AdamW": 2, "average": 1}
+PRECISIONS = {"no": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
-def print_plan(
-    config: LoopConfig, trained: nn.Module, frozen: Iterable[nn.Module], forward: Callable[[], Any], pictures: int
-) -> None:
-    """Prints parameters, memory by what it is for, and steps per epoch.
+@dataclass(frozen=True)
+class EmptyBase:
+    """The sizes of a base."""
 
-    The modules are on the meta device; `forward` runs one sample through them, with gradients.
-    """
-    ours = {id(p): p for p in trained.parameters() if p.requires_grad}
-    others = {id(p): p for part in frozen for p in part.parameters()}
-    count, still = (sum(p.numel() for p in parameters.values()) for parameters in (ours, others))
-    needed = {name: FLOAT * copies * count for name, copies in COPIES.items()}
-    needed["frozen weights"] = FLOAT * still
-    needed[f"activations of {config.batch_size} samples"] = config.batch_size * saved_bytes(forward)
+    unet: UNet2DConditionModel
+    text_encoder: CLIPTextModel
+    vae: AutoencoderKL | AutoencoderTiny
+
+    @property
+    def side(self) -> int:
+        """Of latents."""
+        return self.unet.config["sample_size"]
+
+    @property
+    def context_dim(self) -> int:
+        return self.unet.config["cross_attention_dim"]
+
+    def inputs(self, count: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Noisy latents [B, 4, h, w], timesteps [B] and context [B, 77, D]."""
+        length = self.text_encoder.config.max_position_embeddings
+        channels = self.unet.config["in_channels"]
+        # of what is checkpointed autograd keeps the inputs, where it sees that these need gradients
+        noisy = torch.empty(count, channels, self.side, self.side, requires_grad=self.unet.is_gradient_checkpointing)
+        return noisy, torch.ones(count), torch.empty(count, length, self.context_dim)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a script would train, and `forward`, which runs so many samples through it and the base."""
+
+    trained: nn.Module
+    forward: Callable[[int], object]
+
+
+class _DryConfig(LoopConfig, TrainingOptions):
+    pictures: int
+
+
+def print_plan(config: _DryConfig, planned: Callable[..., Plan]) -> None:
+    """Prints parameters, memory by what it is for, and steps per epoch of what `planned(config, base)` would train."""
+    trained, frozen, activations = estimate(config, planned)
+    needed = {name: FLOAT * copies * trained for name, copies in COPIES.items()}
+    needed |= {"frozen weights": FLOAT * frozen, f"activations of {config.batch_size} samples": activations}
     per_step = config.batch_size * config.accumulate * PartialState().num_processes
-    print(f"trained parameters  {count:>15,}")
-    print(f"frozen parameters   {still:>15,}")
+    print(f"{'trained parameters':<32}{trained:>15,}")
+    print(f"{'frozen parameters':<32}{frozen:>15,}")
     for name, size in needed.items():
-        print(f"{name:<32}{size / GIB:8.2f} GiB")
-    print(f"{'together, about':<32}{sum(needed.values()) / GIB:8.2f} GiB")
-    print(f"samples per optimiser step {per_step}; steps per epoch {pictures / per_step:.0f}; steps {config.steps:,}")
+        print(f"{name:<32}{size / GIB:>11.2f} GiB")
+    print(f"{'together, about':<32}{sum(needed.values()) / GIB:>11.2f} GiB")
+    print(f"{'samples per optimiser step':<32}{per_step:>15,}")
+    print(f"{'optimiser steps per epoch':<32}{config.pictures / per_step:>15,.0f}")
+    print(f"{'optimiser steps':<32}{config.steps:>15,}")
 
 
-def saved_bytes(forward: Callable[[], Any]) -> int:
-    """What autograd keeps of a forward pass for the backward one, parameters apart."""
+def estimate(config: _DryConfig, planned: Callable[..., Plan]) -> tuple[int, int, int]:
+    """Trained and frozen parameters, and bytes of activations of one batch."""
+    with torch.device("meta"):
+        base = empty_base(config.base)
+        if config.gradient_checkpointing:
+            base.unet.enable_gradient_checkpointing(partial(checkpoint, use_reentrant=True))
+        parts = nn.ModuleList([base.unet, base.text_encoder, base.vae]).requires_grad_(False)
+        frozen = sum(p.numel() for p in parts.parameters())
+        plan = planned(config, base)
+    # unlike meta tensors, fake ones take the attention kernel that real ones take
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        for module in nn.ModuleList([parts, plan.trained]).modules():  # each once, also what is in both
+            module.to_empty(device="cpu", recurse=False)
+        one, two = (saved_bytes(plan.forward, count, PRECISIONS[config.mixed_precision]) for count in (1, 2))
+    trained = sum(p.numel() for p in plan.trained.parameters() if p.requires_grad)
+    return trained, frozen, one + (config.batch_size - 1) * (two - one)
+
+
+def empty_base(base: str) -> EmptyBase:
+    """A base of fake tensors, as `BaseOptions` name it; of a folder or a hub id only the configurations are read."""
+    if is_sg_mini_name(base):
+        text = sg_mini.TEXT_MODEL | {"num_hidden_layers": sg_mini.TEXT_MODEL["num_hidden_layers"] - 1}
+        return EmptyBase(
+            UNet2DConditionModel(**sg_mini.UNET),  # pyright: ignore[reportArgumentType]
+            CLIPTextModel(CLIPTextConfig(**text)),
+            AutoencoderTiny(**sg_mini.AUTOENCODER),  # pyright: ignore[reportArgumentType]
+        )
+    if base in stable_diffusion_2.RELEASES or base.endswith(".safetensors"):
+        release = stable_diffusion_2.RELEASES.get(base)
+        side = stable_diffusion_2.SAMPLE_SIZES[release.prediction_type if release else "epsilon"]
+        return EmptyBase(
+            UNet2DConditionModel(sample_size=side, **stable_diffusion_2.UNET),
+            CLIPTextModel(CLIPTextConfig(**stable_diffusion_2.TEXT_MODEL)),
+            AutoencoderKL(**stable_diffusion_2.AUTOENCODER),
+        )
+    return EmptyBase(
+        UNet2DConditionModel.from_config(UNet2DConditionModel.load_config(base, subfolder="unet")),
+        CLIPTextModel(CLIPTextConfig.from_pretrained(base, subfolder="text_encoder")),
+        AutoencoderKL.from_config(AutoencoderKL.load_config(base, subfolder="vae")),
+    )
+
+
+def saved_bytes(forward: Callable[[int], object], count: int, dtype: torch.dtype) -> int:
+    """What autograd keeps of a forward pass of `count` samples for the backward one, parameters apart."""
     kept: dict[int, int] = {}
 
     def keep(tensor: Tensor) -> Tensor:
@@ -47,7 +134,10 @@ def saved_bytes(forward: Callable[[], Any]) -> int:
             kept[storage._cdata] = storage.nbytes()
         return tensor
 
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        result = forward()
+    with (
+        torch.autocast("cpu", dtype, enabled=dtype != torch.float32),
+        torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor),
+    ):
+        result = forward(count)
     del result  # only now may storages be freed, and their addresses used again
     return sum(kept.values())

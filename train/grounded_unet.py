@@ -26,9 +26,9 @@ class _Fuser:
         return tokens(self.layer, x, visual_size(x.shape[1], latent_size), strength)
 
 
-def _as_grounding(tokens: Tensor, size: tuple[int, int], strength: float) -> Grounded:
+def _as_grounding(tokens: Tensor, size: tuple[int, int], strength: float, skip_padding: bool) -> Grounded:
     """Stands in for GLIGEN's position net, which diffusers' UNet calls with the caller's `gligen` arguments."""
-    return Grounding(tokens), size, strength
+    return Grounding(tokens, skip_padding), size, strength
 
 
 def attach(unet: UNet2DConditionModel, adapter: GSAAdapter) -> None:
@@ -44,9 +44,13 @@ def attach(unet: UNet2DConditionModel, adapter: GSAAdapter) -> None:
     unet.position_net = _as_grounding
 
 
-def grounding(tokens: Tensor, noisy: Tensor, strength: float = 1.0) -> dict[str, Any]:
-    """The UNet's `cross_attention_kwargs` that carry grounding tokens [B, T, D + 5]; `noisy` is [B, 4, H, W]."""
-    return {"gligen": {"tokens": tokens, "size": (noisy.shape[-2], noisy.shape[-1]), "strength": strength}}
+def grounding(tokens: Tensor, noisy: Tensor, strength: float = 1.0, skip_padding: bool = False) -> dict[str, Any]:
+    """The UNet's `cross_attention_kwargs` that carry grounding tokens [B, T, D + 5]; `noisy` is [B, 4, H, W].
+
+    `skip_padding` as for `Grounding`.
+    """
+    size = (noisy.shape[-2], noisy.shape[-1])
+    return {"gligen": {"tokens": tokens, "size": size, "strength": strength, "skip_padding": skip_padding}}
 
 
 def block_sizes(unet: UNet2DConditionModel) -> dict[str, dict[str, int]]:

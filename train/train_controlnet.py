@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from accelerate import PartialState
 from diffusers import ControlNetModel, UNet2DConditionModel
 from torch import Tensor, nn
 from torch_geometric.data import Batch
@@ -21,10 +20,12 @@ from tqdm import tqdm
 from sg_models.adapter import Adapter, AdapterError, read_adapter, write_adapter
 from sg_models.layout_adapter import CONTROLNET_KIND, LAYOUT_KIND, LayoutAdapter, build_layout_adapter
 from sg_models.phrase_features import RememberedPhrases
+from train import train_layout
 from train.base_model import ADAPTERS, diffusion_loss, train_attention
-from train.base_options import BaseOptions, load_base
+from train.base_options import TrainingOptions, training_base
 from train.command_line import run
 from train.conditioning import GROUNDED_PROMPT, LayoutConditioner, controlled
+from train.dry_run import EmptyBase, Plan, print_plan
 from train.graph_variation import without_boxes
 from train.grounded_loss import grounded_loss
 from train.ldm_names import controlnet_ldm_names
@@ -33,7 +34,7 @@ from train.phrase_encoders import phrase_encoder
 from train.picture_grid import save_grid
 from train.sampling import draw_graphs, starting_noise
 from train.shapes_latents import shapes_latents
-from train.train_layout import LayoutLosses, LayoutSamples
+from train.train_layout import LayoutLosses, LayoutSamples, layout_sizes
 from train.train_layout import measure as measure_layout
 from train.trained_adapter import controlnet_state
 
@@ -43,7 +44,7 @@ LAYOUT_SPEED = 0.2  # the pretrained layout learns this much slower than the new
 
 
 @dataclass
-class Config(LoopConfig, BaseOptions):
+class Config(LoopConfig, TrainingOptions):
     phrases: Literal["clip", "bert"] = "clip"
     bert: str | None = None
     """a folder or hub id of another BERT than the packaged one"""
@@ -71,7 +72,7 @@ class ControlledDenoiser(nn.Module):
     def __init__(self, unet: UNet2DConditionModel, adapter: LayoutAdapter) -> None:
         super().__init__()
         self.layout = LayoutLosses(adapter, (unet.config["sample_size"],) * 2)
-        self.controlnet = ControlNetModel.from_unet(unet, conditioning_channels=adapter.config["channels"])
+        self.controlnet = new_controlnet(unet, adapter)
         self._unet = (unet,)  # in a tuple, where nn.Module does not look
 
     def forward(
@@ -81,6 +82,14 @@ class ControlledDenoiser(nn.Module):
         losses, layout = self.layout(graphs)
         more = controlled(self.controlnet, layout.control)(noisy, timesteps, context)
         return self._unet[0](noisy, timesteps, context, **more).sample, losses
+
+
+def new_controlnet(unet: UNet2DConditionModel, layout: LayoutAdapter) -> ControlNetModel:
+    """A ControlNet that starts from the UNet's weights, and keeps activations or not as the UNet does."""
+    controlnet = ControlNetModel.from_unet(unet, conditioning_channels=layout.config["channels"])
+    if unet.is_gradient_checkpointing:
+        controlnet.enable_gradient_checkpointing(unet.down_blocks[0]._gradient_checkpointing_func)
+    return controlnet
 
 
 def pretrained(path: Path, phrases: str) -> LayoutAdapter:
@@ -96,8 +105,24 @@ def pretrained(path: Path, phrases: str) -> LayoutAdapter:
     return adapter
 
 
+def planned(config: Config, base: EmptyBase) -> Plan:
+    """For `--dry-run`; of the layout, which is small beside the ControlNet, the default sizes are taken."""
+    layout = LayoutAdapter(layout_sizes(train_layout.Config(), base.context_dim))
+    controlnet = new_controlnet(base.unet, layout)
+
+    def forward(count: int) -> Tensor:
+        noisy, timesteps, context = base.inputs(count)
+        control = torch.empty(count, layout.config["channels"], base.side, base.side)
+        more = controlled(controlnet, control)(noisy, timesteps, context)
+        return base.unet(noisy, timesteps, context, **more).sample
+
+    return Plan(nn.ModuleList([layout, controlnet]), forward)
+
+
 def main(config: Config) -> None:
-    base = load_base(config.base, config.prediction_type).to(PartialState().device).frozen()
+    if config.dry_run:
+        return print_plan(config, planned)
+    base = training_base(config)
     variant = VARIANTS[config.phrases]
     config.run_dir = config.run_dir or Path("runs") / variant
     out = config.out or ADAPTERS / f"{variant}-controlnet-{config.phrases}-{base.name}.safetensors"

@@ -17,20 +17,21 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from accelerate import PartialState
 from diffusers import UNet2DConditionModel
 from torch import Tensor, nn
 from torch_geometric.data import Batch
 from tqdm import tqdm
 
 from sg_models.adapter import Adapter, AdapterError, read_adapter, write_adapter
+from sg_models.gated_attention import TOKEN_EXTRAS
 from sg_models.gsa_adapter import KIND, GSAAdapter
 from sg_models.scene_graph import SceneGraph
 from sg_models.structure_clip import STRUCTURE_CLIP
 from train.base_model import ADAPTERS, BaseModel, diffusion_loss, train_attention
-from train.base_options import BaseOptions, load_base
+from train.base_options import TrainingOptions, training_base
 from train.command_line import run
 from train.conditioning import GROUNDED_PROMPT, Conditioner, GroundedConditioner
+from train.dry_run import EmptyBase, Plan, print_plan
 from train.graph_samples import GraphSamples
 from train.graph_variation import without_boxes
 from train.grounded_loss import grounded_loss
@@ -50,7 +51,7 @@ LAYOUT_WEIGHT = 0.2
 
 
 @dataclass
-class Config(LoopConfig, BaseOptions):
+class Config(LoopConfig, TrainingOptions):
     phrases: Literal["clip", "bert", "structure-clip"] = "clip"
     """what encodes the graph's phrases"""
     bert: str | None = None
@@ -127,14 +128,14 @@ def parameter_groups(model: GroundedDenoiser, learning_rate: float) -> list[dict
     return [{"params": rest}, {"params": gates, "lr": GATE_SPEED * learning_rate, "weight_decay": 0.0}]
 
 
-def adapter_sizes(config: Config, base: BaseModel, phrase_dim: int) -> dict[str, Any]:
-    """An adapter's `config` (see `GSAAdapter`) for a base and a phrase encoder."""
+def adapter_sizes(config: Config, unet: UNet2DConditionModel, phrase_dim: int) -> dict[str, Any]:
+    """An adapter's `config` (see `GSAAdapter`) for a base's UNet and a phrase encoder."""
     names = ("graph_dim", "graph_hidden", "graph_layers", "box_layers", "token_hidden", "tokens")
     return {name: getattr(config, name) for name in names} | {
         "phrase_dim": phrase_dim,
-        "token_dim": base.unet.config["cross_attention_dim"],
+        "token_dim": unet.config["cross_attention_dim"],
         "position_frequencies": config.position_frequencies,
-        "blocks": block_sizes(base.unet),
+        "blocks": block_sizes(unet),
     }
 
 
@@ -179,8 +180,23 @@ def draw_preview(base: BaseModel, condition: Conditioner, graphs: list[SceneGrap
     save_grid(torch.cat(rows), f"{path}.png")
 
 
+def planned(config: Config, base: EmptyBase) -> Plan:
+    """For `--dry-run`."""
+    adapter = GSAAdapter(adapter_sizes(config, base.unet, base.context_dim))
+    attach(base.unet, adapter)
+
+    def forward(count: int) -> Tensor:
+        noisy, timesteps, context = base.inputs(count)
+        tokens = torch.empty(count, config.tokens, base.context_dim + TOKEN_EXTRAS)
+        return base.unet(noisy, timesteps, context, cross_attention_kwargs=grounding(tokens, noisy)).sample
+
+    return Plan(adapter, forward)
+
+
 def main(config: Config) -> None:
-    base = load_base(config.base, config.prediction_type).to(PartialState().device).frozen()
+    if config.dry_run:
+        return print_plan(config, planned)
+    base = training_base(config)
     variant = VARIANTS[config.phrases]
     config.run_dir = config.run_dir or Path("runs") / variant
     out = config.out or ADAPTERS / f"{variant}-gsa-{config.phrases}-{base.name}.safetensors"
@@ -190,7 +206,7 @@ def main(config: Config) -> None:
         GraphSamples(shapes_latents(base, config.latents_dir, split, count), split, encode)
         for split, count in (("train", config.pictures), ("val", 128))
     )
-    sizes = adapter_sizes(config, base, encode.dim)
+    sizes = adapter_sizes(config, base.unet, encode.dim)
     torch.manual_seed(config.seed)
     adapter = GSAAdapter(sizes, attention=train_attention(base.unet))
     open_gates(adapter)

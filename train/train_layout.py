@@ -13,7 +13,6 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from accelerate import PartialState
 from torch import Tensor, nn
 from torch_geometric.data import Batch, Data
 from tqdm import tqdm
@@ -23,8 +22,9 @@ from sg_models.layout import MASK_SIDE, Layout
 from sg_models.layout_adapter import LAYOUT_KIND, LayoutAdapter
 from sg_models.phrase_features import Features, RememberedPhrases
 from sg_models.scene_graph import SceneGraph
-from train.base_options import BaseOptions, load_base
+from train.base_options import TrainingOptions, training_base
 from train.command_line import run
+from train.dry_run import EmptyBase, Plan, print_plan
 from train.graph_samples import GraphSamples
 from train.graph_variation import without_boxes
 from train.initial_weights import start_from
@@ -37,7 +37,7 @@ SHOWN = 256  # validation graphs
 
 
 @dataclass
-class Config(LoopConfig, BaseOptions):
+class Config(LoopConfig, TrainingOptions):
     phrases: Literal["clip", "bert"] = "clip"
     bert: str | None = None
     """a folder or hub id of another BERT than the packaged one"""
@@ -108,8 +108,17 @@ def measure(model: LayoutAdapter, graphs: Batch) -> dict[str, float]:
     return layout_figures(model.layout.box(*features, graphs), graphs)
 
 
+def planned(config: Config, base: EmptyBase) -> Plan:
+    """For `--dry-run`; of activations it counts the decoder's, which are most of them."""
+    adapter = LayoutAdapter(layout_sizes(config, base.context_dim))
+    decoder = nn.Sequential(adapter.layout.decoder, adapter.layout.semantic)
+    return Plan(adapter, lambda count: decoder(torch.empty(count, config.graph_dim + 1, base.side, base.side)))
+
+
 def main(config: Config) -> None:
-    base = load_base(config.base, config.prediction_type).to(PartialState().device).frozen()
+    if config.dry_run:
+        return print_plan(config, planned)
+    base = training_base(config)
     config.run_dir = config.run_dir or Path("runs") / f"layout-{config.phrases}"
     out = config.out or config.run_dir / "layout.safetensors"
     encoder = phrase_encoder(config.phrases, base, config.bert)

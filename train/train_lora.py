@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from accelerate import PartialState
 from diffusers import UNet2DConditionModel
 from torch import Tensor, nn
 from tqdm import tqdm
@@ -22,9 +21,10 @@ from sg_models.safetensors_file import write_weights
 from sg_models.scene_graph import SceneGraph
 from sg_models.structure_clip import build_knowledge
 from train.base_model import ADAPTERS, LORAS, diffusion_loss, train_attention
-from train.base_options import BaseOptions, load_base
+from train.base_options import TrainingOptions, training_base
 from train.command_line import run
 from train.conditioning import StructureClipConditioner
+from train.dry_run import EmptyBase, Plan, print_plan
 from train.graph_variation import told, without_boxes
 from train.grounded_loss import object_places
 from train.loop import LoopConfig, train
@@ -38,7 +38,7 @@ Batch = tuple[Tensor, list[SceneGraph], list[SceneGraph], Tensor]
 
 
 @dataclass
-class Config(LoopConfig, BaseOptions):
+class Config(LoopConfig, TrainingOptions):
     structure_clip: Path = ADAPTERS / "structure-clip-sg-mini.safetensors"
     """what train_structure_clip.py wrote"""
     steps: int = 4000
@@ -91,8 +91,16 @@ def places(graphs: Sequence[SceneGraph], size: tuple[int, int]) -> Tensor:
     return object_places(boxes, graph_of, len(graphs), size)
 
 
+def planned(config: Config, base: EmptyBase) -> Plan:
+    """For `--dry-run`."""
+    model = LoraDenoiser(base.unet, config.rank)
+    return Plan(model, lambda count: model(*base.inputs(count)))
+
+
 def main(config: Config) -> None:
-    base = load_base(config.base, config.prediction_type).to(PartialState().device).frozen()
+    if config.dry_run:
+        return print_plan(config, planned)
+    base = training_base(config)
     file = structure_clip(config.structure_clip)
     condition = StructureClipConditioner(base, build_knowledge(file), file.config["knowledge_weight"])
     samples, validation = (

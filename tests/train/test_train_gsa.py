@@ -11,7 +11,8 @@ from accelerate.state import AcceleratorState
 from sg_models.adapter import read_adapter
 from sg_models.phrase_features import RememberedPhrases
 from train import train_gsa
-from train.base_model import diffusion_loss
+from train.base_model import BaseModel, diffusion_loss
+from train.base_options import TrainingOptions
 from train.graph_samples import NESTED_RATE, GraphSamples
 from train.graph_variation import told, without_boxes
 from train.grounded_loss import object_places
@@ -72,7 +73,12 @@ def test_writes_an_adapter_that_changes_what_the_base_draws(config: Config, quic
 
 def test_the_base_stays_as_it_was(config: Config, quick: None, monkeypatch: pytest.MonkeyPatch):
     loaded = []
-    monkeypatch.setattr(train_gsa, "load_base", lambda name: loaded.append(load_sg_mini(Path(name))) or loaded[0])
+
+    def training_base(options: TrainingOptions) -> BaseModel:
+        loaded.append(load_sg_mini(Path(options.base)).frozen())
+        return loaded[0]
+
+    monkeypatch.setattr(train_gsa, "training_base", training_base)
     main(config)
     untouched = load_sg_mini(Path(config.base))
     for part in ("text_encoder", "unet", "vae"):

@@ -11,8 +11,10 @@ from sg_models.knowledge_encoder import KnowledgeEncoder
 from sg_models.safetensors_file import read_weights
 from sg_models.structure_clip import KNOWLEDGE, STRUCTURE_CLIP
 from train import train_lora
-from train.base_model import load_sg_mini
+from train.base_model import BaseModel
+from train.base_options import TrainingOptions
 from train.lora import PARTS, load_lora
+from train.sg_mini_base import load_sg_mini
 from train.shapes import scene, seeds
 from train.train_lora import places
 
@@ -33,7 +35,12 @@ def test_writes_the_lora_that_was_trained(
     sg_mini_checkpoint: Path, knowledge_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     loaded = []
-    monkeypatch.setattr(train_lora, "load_base", lambda name: loaded.append(load_sg_mini(Path(name))) or loaded[0])
+
+    def training_base(options: TrainingOptions) -> BaseModel:
+        loaded.append(load_sg_mini(Path(options.base)).frozen())
+        return loaded[0]
+
+    monkeypatch.setattr(train_lora, "training_base", training_base)
     monkeypatch.setattr(train_lora, "draw_preview", lambda *_: None)
     AcceleratorState._reset_state(True)
     config = train_lora.Config(
