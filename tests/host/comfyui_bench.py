@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 COMFYUI, PACK, BASE_DIRECTORY, OUTPUT = (Path(argument) for argument in sys.argv[1:5])
+SLOW = sys.argv[5:] == ["slow"]
 sys.argv[1:] = ["--cpu", "--force-fp32", "--disable-api-nodes", "--base-directory", str(BASE_DIRECTORY)]
 sys.path.insert(0, str(COMFYUI))
 
@@ -55,7 +56,15 @@ measurements: dict[str, Callable[["Bench"], Any]] = {}
 
 
 def measurement(function: Callable[["Bench"], Any]) -> Callable[["Bench"], Any]:
-    measurements[function.__name__] = function
+    if not SLOW:
+        measurements[function.__name__] = function
+    return function
+
+
+def slow_measurement(function: Callable[["Bench"], Any]) -> Callable[["Bench"], Any]:
+    """Of a test that is marked slow: made when the command line asks for the slow ones."""
+    if SLOW:
+        measurements[function.__name__] = function
     return function
 
 

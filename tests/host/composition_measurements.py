@@ -8,12 +8,24 @@ import weakref
 from typing import Any
 
 # isort: split
-from comfyui_bench import CHAIN, OTHER, Bench, Spy, difference, error_of, measurement, parse, run
+from comfyui_bench import (
+    CHAIN,
+    OTHER,
+    Bench,
+    Spy,
+    difference,
+    error_of,
+    measurement,
+    pack,
+    parse,
+    run,
+    slow_measurement,
+)
 from variant_measurements import controlled, lora_path, predicted, with_lora, write_layout_adapter
 
 # isort: split
+import comfy.gligen
 import comfy.model_management
-import comfy.samplers
 import torch
 from comfy.ldm.modules.attention import optimized_attention
 from comfy_api.torch_helpers import set_torch_compile_wrapper
@@ -259,17 +271,44 @@ def cancelled(bench: Bench) -> dict:
     return {"stopped": stopped, "steps": len(steps), "difference": difference(before, bench.sample(*arguments))}
 
 
-@measurement
-def compiled(bench: Bench) -> dict:
+@slow_measurement
+def compiled_eager(bench: Bench) -> dict:
+    return compiled(bench, "eager")
+
+
+@slow_measurement
+def compiled_inductor(bench: Bench) -> dict:
+    return compiled(bench, "inductor")
+
+
+def compiled(bench: Bench, backend: str) -> dict:
     """torch.compile around the patched UNet, as core's node does it."""
     model, positive, negative = bench.apply()
     plain = bench.sample(model, positive, negative)
+    torch.compiler.reset()
+    clone = model.clone(disable_dynamic=True)
+    set_torch_compile_wrapper(model=clone, backend=backend)
+    return {"difference": difference(bench.sample(clone, positive, negative), plain)}
+
+
+@measurement
+def cores_gligen(bench: Bench) -> dict:
+    """Our gated self-attention and core's, with the same weights in SD 2.1's three widths, on the same input."""
+    library = pack("sg_models.gated_attention")
     found = {}
-    for backend in ("eager", "inductor"):
-        torch.compiler.reset()
-        clone = model.clone(disable_dynamic=True)
-        set_torch_compile_wrapper(model=clone, backend=backend)
-        found[backend] = difference(bench.sample(clone, positive, negative), plain)
+    for width in (320, 640, 1280):
+        torch.manual_seed(width)
+        heads = width // 64
+        ours = library.GatedSelfAttention(width, 1024, heads, attention=pack("nodes.attention").host_attention)
+        for gate in (ours.alpha_attn, ours.alpha_dense):
+            gate.fill_(0.7)
+        core = comfy.gligen.GatedSelfAttentionDense(width, 1024, heads, 64)
+        core.load_state_dict(ours.state_dict())
+        x, content = torch.randn(2, 48, width), torch.randn(2, 5, 1024)
+        everywhere_and_valid = torch.tensor([0.0, 0.0, 1.0, 1.0, 1.0]).expand(2, 5, 5)
+        expected = core(x, content)
+        got = ours(x, torch.cat([content, everywhere_and_valid], dim=-1), (8, 6))
+        found[width] = {"difference": difference(got, expected), "from_nothing": difference(expected, x)}
     return found
 
 

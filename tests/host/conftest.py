@@ -119,9 +119,18 @@ class Measured:
 @pytest.fixture(scope="session")
 def measured(base_directory: Path, tmp_path_factory: pytest.TempPathFactory) -> Measured:
     """All measurements inside ComfyUI's own process, made once per session."""
-    output = tmp_path_factory.mktemp("measured")
+    return measured_in_comfyui(base_directory, tmp_path_factory.mktemp("measured"))
+
+
+@pytest.fixture(scope="session")
+def measured_slowly(base_directory: Path, tmp_path_factory: pytest.TempPathFactory) -> Measured:
+    """Those that only slow tests ask for."""
+    return measured_in_comfyui(base_directory, tmp_path_factory.mktemp("measured-slowly"), "slow")
+
+
+def measured_in_comfyui(base_directory: Path, output: Path, *which: str) -> Measured:
     script = Path(__file__).with_name("inside_comfyui.py")
-    command = [comfyui_python(), script, COMFYUI, REPOSITORY, base_directory, output]
+    command = [comfyui_python(), script, COMFYUI, REPOSITORY, base_directory, output, *which]
     done = subprocess.run([str(part) for part in command], cwd=COMFYUI, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-4000:]
     return Measured(json.loads((output / "results.json").read_text()), output / "tensors.safetensors")

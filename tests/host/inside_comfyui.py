@@ -1,6 +1,6 @@
 """Runs inside ComfyUI's own interpreter: measures what the nodes do to sampling, and writes it down for the tests.
 
-    python inside_comfyui.py <ComfyUI> <pack> <base directory> <output directory>
+    python inside_comfyui.py <ComfyUI> <pack> <base directory> <output directory> [slow]
 
 Each function marked `measurement`, here and in the two modules of measurements beside this one, returns what becomes
 one entry of `results.json`; tensors go to `tensors.safetensors`. One process measures all, because starting it is
