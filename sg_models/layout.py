@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
+from torch_geometric.utils import to_dense_batch
 
 from .box_predictor import BoxPredictor
 
@@ -123,9 +124,11 @@ def compose(
 
     features [O, D], boxes [O, 4], masks [O, M, M], graph_of [O] in [0, count), `size` (h, w) → [count, D, h, w].
     """
-    warped = warp(masks, boxes, size)  # [O, h, w]
-    spread = features[:, :, None, None] * warped[:, None].to(features)  # [O, D, h, w]
-    return features.new_zeros(count, features.shape[1], *size).index_add(0, graph_of, spread)
+    warped = warp(masks, boxes, size).to(features).flatten(1)  # [O, h·w]
+    # a product per graph: spread out object by object, the features of 1,024 graphs would take gigabytes
+    of_graph, _ = to_dense_batch(features, graph_of, batch_size=count)  # [count, N, D]
+    places, _ = to_dense_batch(warped, graph_of, batch_size=count)  # [count, N, h·w]
+    return (of_graph.mT @ places).unflatten(-1, size)
 
 
 def warp(masks: Tensor, boxes: Tensor, size: tuple[int, int]) -> Tensor:
