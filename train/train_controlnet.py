@@ -21,7 +21,7 @@ from sg_models.adapter import Adapter, AdapterError, read_adapter, write_adapter
 from sg_models.layout_adapter import CONTROLNET_KIND, LAYOUT_KIND, LayoutAdapter, build_layout_adapter
 from sg_models.phrase_features import RememberedPhrases
 from train import train_layout
-from train.base_model import ADAPTERS, diffusion_loss, train_attention
+from train.base_model import ADAPTERS, BaseModel, diffusion_loss, train_attention
 from train.base_options import TrainingOptions, training_base
 from train.command_line import run
 from train.conditioning import GROUNDED_PROMPT, LayoutConditioner, controlled
@@ -29,7 +29,7 @@ from train.dry_run import EmptyBase, Plan, print_plan
 from train.graph_variation import without_boxes
 from train.grounded_loss import grounded_loss
 from train.ldm_names import controlnet_ldm_names
-from train.loop import LoopConfig, train
+from train.loop import LoopConfig, Loss, train
 from train.phrase_encoders import phrase_encoder
 from train.picture_grid import save_grid
 from train.sampling import draw_graphs, starting_noise
@@ -105,6 +105,25 @@ def pretrained(path: Path, phrases: str) -> LayoutAdapter:
     return adapter
 
 
+def controlled_training_loss(base: BaseModel, timestep_power: float) -> Loss:
+    """What a `ControlledDenoiser` is trained on: denoising, and the layout itself. Batches are `LayoutSamples`'."""
+    prompt = base.encode_prompts([GROUNDED_PROMPT])
+
+    def loss(
+        model: nn.Module, batch: tuple[Tensor, Batch, Tensor], generator: torch.Generator
+    ) -> tuple[Tensor, dict[str, float]]:
+        x, graphs, _ = (part.to(base.device) for part in batch)
+        noisy, timesteps, target = base.noised(x, generator, timestep_power)
+        predicted, losses = model(noisy, timesteps, prompt.expand(len(x), -1, -1), graphs)
+        denoising = grounded_loss(base, predicted, target, timesteps, graphs)
+        layout = torch.stack(list(losses.values())).sum()
+        with torch.no_grad():
+            plain = diffusion_loss(base, predicted, target, timesteps)
+        return denoising + LAYOUT_WEIGHT * layout, {"denoising": plain.item(), "layout": layout.item()}
+
+    return loss
+
+
 def planned(config: Config, base: EmptyBase) -> Plan:
     """For `--dry-run`; of the layout, which is small beside the ControlNet, the default sizes are taken."""
     layout = LayoutAdapter(layout_sizes(train_layout.Config(), base.context_dim))
@@ -142,19 +161,7 @@ def main(config: Config) -> None:
     if start is not None:
         model.controlnet.load_state_dict(controlnet_state(start, model.controlnet))
     train_attention(model.controlnet)
-    prompt = base.encode_prompts([GROUNDED_PROMPT])
-
-    def loss(
-        model: nn.Module, batch: tuple[Tensor, Batch, Tensor], generator: torch.Generator
-    ) -> tuple[Tensor, dict[str, float]]:
-        x, graphs, _ = (part.to(base.device) for part in batch)
-        noisy, timesteps, target = base.noised(x, generator, config.timestep_power)
-        predicted, losses = model(noisy, timesteps, prompt.expand(len(x), -1, -1), graphs)
-        denoising = grounded_loss(base, predicted, target, timesteps, graphs)
-        layout = torch.stack(list(losses.values())).sum()
-        with torch.no_grad():
-            plain = diffusion_loss(base, predicted, target, timesteps)
-        return denoising + LAYOUT_WEIGHT * layout, {"denoising": plain.item(), "layout": layout.item()}
+    loss = controlled_training_loss(base, config.timestep_power)
 
     def report(model: nn.Module) -> dict[str, float]:
         """Loss with the right and with another picture's graph, on the same noise; and the predicted layouts."""

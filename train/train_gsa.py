@@ -148,6 +148,25 @@ def structure_clip(path: Path) -> Adapter:
     return file
 
 
+def grounded_training_loss(base: BaseModel, timestep_power: float) -> Loss:
+    """What a `GroundedDenoiser` is trained on: denoising, and beside it boxes; batches are those of `GraphSamples`."""
+    prompt = base.encode_prompts([GROUNDED_PROMPT])
+
+    def loss(
+        model: nn.Module, batch: tuple[Tensor, Batch, Tensor], generator: torch.Generator
+    ) -> tuple[Tensor, dict[str, float]]:
+        x, graphs, is_null = (part.to(base.device) for part in batch)
+        noisy, timesteps, target = base.noised(x, generator, timestep_power)
+        predicted, boxes = model(noisy, timesteps, prompt.expand(len(x), -1, -1), graphs, is_null)
+        denoising = grounded_loss(base, predicted, target, timesteps, graphs)
+        layout = layout_loss(boxes, graphs)
+        with torch.no_grad():
+            plain = diffusion_loss(base, predicted, target, timesteps)
+        return denoising + LAYOUT_WEIGHT * layout, {"denoising": plain.item(), "layout": layout.item()}
+
+    return loss
+
+
 def measure(model: GroundedDenoiser, loss: Loss, validation: GraphSamples, device: torch.device) -> dict[str, float]:
     """Loss with the right, another picture's, and no graph, on the same noise; predicted boxes; and the gates."""
     whole, losses = validation.graphs, {}
@@ -213,20 +232,7 @@ def main(config: Config) -> None:
     earlier = 0
     if config.init_from:
         earlier = start_from(adapter, read_adapter(config.init_from), config.phrases, encode.dim)
-    prompt = base.encode_prompts([GROUNDED_PROMPT])
-
-    def loss(
-        model: nn.Module, batch: tuple[Tensor, Batch, Tensor], generator: torch.Generator
-    ) -> tuple[Tensor, dict[str, float]]:
-        x, graphs, is_null = (part.to(base.device) for part in batch)
-        noisy, timesteps, target = base.noised(x, generator, config.timestep_power)
-        predicted, boxes = model(noisy, timesteps, prompt.expand(len(x), -1, -1), graphs, is_null)
-        denoising = grounded_loss(base, predicted, target, timesteps, graphs)
-        layout = layout_loss(boxes, graphs)
-        with torch.no_grad():
-            plain = diffusion_loss(base, predicted, target, timesteps)
-        return denoising + LAYOUT_WEIGHT * layout, {"denoising": plain.item(), "layout": layout.item()}
-
+    loss = grounded_training_loss(base, config.timestep_power)
     shown = [without_boxes(graph) for graph in validation.graphs[:8]]
     model = GroundedDenoiser(base.unet, adapter)
     model = train(
