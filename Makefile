@@ -1,15 +1,19 @@
 # Two commands do everything on a fresh machine with Python >= 3.10: `make demo` and `make test`.
+# `make test-full` adds what is slow or large: Stable Diffusion 2.1 at its full size, with random weights.
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: demo test check clean
+.PHONY: demo test test-full check clean
 
 demo: $(VENV)/train.installed
 	$(RUN) train/demo.py
 
 test: $(VENV)/dev.installed
 	$(RUN) -m pytest
+
+test-full: $(VENV)/dev.installed
+	$(RUN) -m pytest -m slow
 
 check: $(VENV)/dev.installed
 	$(VENV)/bin/ruff check .
