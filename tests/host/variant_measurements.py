@@ -83,7 +83,7 @@ def controlled(bench: Bench, adapter: Any, graph: str = CHAIN, **changes: Any) -
     """SGControlNetApply's positive and negative."""
     arguments = {
         "adapter": adapter,
-        "layout": predicted(bench, adapter, graph)[0],
+        "layout": changes.pop("layout", None) or predicted(bench, adapter, graph)[0],
         "positive": bench.positive,
         "negative": bench.negative,
         "strength": 1.0,
