@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).parent))  # for the scripts of this folder
 
 @pytest.fixture(scope="session")
 def sd21() -> Path:
-    """The folder that `make_sd21.py` writes, made now if it is not there: it takes two minutes and 14 GB."""
+    """The folder that `make_sd21.py` writes, made now if it is not there: it takes two minutes and 9 GB."""
     from make_sd21 import CACHE, is_complete
 
     if not is_complete(CACHE):
