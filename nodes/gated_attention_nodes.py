@@ -74,7 +74,7 @@ class GatedSelfAttentionPatch(io.ComfyNode):
                     default=True,
                     advanced=True,
                     tooltip='Whether the negative prompt gets the tokens for "no graph" that the adapter was trained '
-                    "with. Off, its half of each step skips the adapter's layers, which halves their cost.",
+                    "with. Off, the adapter's layers run on the positive half of each step alone.",
                 ),
             ],
             outputs=[
