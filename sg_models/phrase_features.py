@@ -52,16 +52,19 @@ def phrase_features(graphs: Sequence[SceneGraph], encode: Callable[[list[str]], 
 
 
 class RememberedPhrases:
-    """`EncodeGraphs` of a phrase encoder that encodes each phrase once in a run, and keeps the vectors on the CPU."""
+    """`EncodeGraphs` of a phrase encoder that encodes each phrase once in a run, and keeps the vectors on the CPU.
+
+    Each is encoded alone: beside others a large model rounds it otherwise, and a resumed run meets others.
+    """
 
     def __init__(self, encoder: PhraseEncoder) -> None:
         self.encoder, self.dim = encoder, encoder.dim
         self.vectors: dict[str, Tensor] = {}
 
     def __call__(self, graphs: Sequence[SceneGraph]) -> list[Features]:
-        new = [phrase for phrase in graph_phrases(graphs) if phrase not in self.vectors]
-        if new:
-            self.vectors |= dict(zip(new, self.encoder.encode(new).cpu(), strict=True))
+        for phrase in graph_phrases(graphs):
+            if phrase not in self.vectors:
+                self.vectors[phrase] = self.encoder.encode([phrase])[0].cpu()
         return [_features(graph, self.vectors) for graph in graphs]
 
 

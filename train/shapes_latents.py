@@ -46,4 +46,5 @@ def _encoded(base: BaseModel, split: str, count: int) -> Tensor:
         x = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 127.5 - 1
         with torch.autocast(base.device.type, torch.bfloat16):  # far finer than the noise the decoder is used to
             parts.append(base.encode_pictures(x.to(base.device)).half().cpu())
-    return torch.cat(parts)
+    # in the order that a file would give them back: noise like them is drawn in the order of memory
+    return torch.cat(parts).contiguous()

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from accelerate import init_empty_weights
 from diffusers import DDIMScheduler, UNet2DConditionModel
 
 from sg_models import sg_mini
@@ -14,8 +15,10 @@ from train.convert_igligen import Config, main
 from train.grounded_unet import block_sizes
 from train.initial_weights import start_from
 from train.ldm_names import block_addresses
+from train.stable_diffusion_2 import UNET
 
 CONTEXT_DIM, TOKENS, SIZE = 1024, 5, (6, 4)
+PARAMETERS = 211.2e6  # of the gated self-attention in IGLIGEN's UNet for SD 2.1: 5 blocks of 320, 5 of 640, 6 of 1280
 
 
 @pytest.fixture(scope="module")
@@ -86,3 +89,25 @@ def test_stable_diffusion_1_is_refused_in_words(source: Path, tmp_path: Path):
     DDIMScheduler().save_pretrained(tmp_path / "scheduler")
     with pytest.raises(AdapterError, match="768 numbers.*igligen-sd2.1"):
         main(Config(str(tmp_path), out=tmp_path / "out.safetensors"))
+
+
+@pytest.mark.slow
+def test_at_full_size_every_tensor_of_igligens_arrives(tmp_path: Path):
+    with init_empty_weights():
+        unet = UNet2DConditionModel(**UNET | {"attention_type": "gated"})
+    unet = unet.half().to_empty(device="cpu").requires_grad_(False)
+    torch.manual_seed(0)
+    for parameter in unet.parameters():
+        parameter.normal_(std=0.02)
+    unet.save_pretrained(tmp_path / "unet")
+    DDIMScheduler(prediction_type="epsilon").save_pretrained(tmp_path / "scheduler")
+    main(Config(str(tmp_path), out=tmp_path / "start.safetensors"))
+    written = read_adapter(tmp_path / "start.safetensors").state_dict
+    blocks = block_addresses(unet)
+    assert len(blocks) == 16
+    for address, block in blocks.items():
+        for name, tensor in block.fuser.state_dict().items():
+            assert torch.equal(written.pop(f"gated_attention.{address}.{name}"), tensor), (address, name)
+    assert not written
+    fusers = sum(p.numel() for block in blocks.values() for p in block.fuser.parameters())
+    assert fusers == pytest.approx(PARAMETERS, rel=1e-3)

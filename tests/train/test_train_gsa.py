@@ -199,6 +199,13 @@ def test_latents_are_made_once_for_one_autoencoder(base, config: Config, monkeyp
         latents(base, config)
 
 
+def test_latents_lie_in_memory_as_they_will_when_a_resumed_run_reads_them(base, config: Config):
+    """Noise like them is drawn in that order, so that otherwise the rest of an interrupted run sees other noise."""
+    made, kept = latents(base, config), latents(base, config)
+    assert torch.equal(made, kept)
+    assert made.stride() == kept.stride()
+
+
 def test_graphs_are_told_with_gaps_but_never_changed():
     graph = scene(3).graph
     rng = np.random.default_rng(0)
