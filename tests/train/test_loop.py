@@ -8,6 +8,7 @@ import pytest
 import torch
 from accelerate.state import AcceleratorState
 from torch import Tensor, nn
+from torch._dynamo.utils import counters
 
 from train import loop
 from train.loop import LoopConfig, step_generator, train
@@ -84,6 +85,20 @@ def test_a_resumed_run_ends_in_the_same_weights_bit_for_bit(accumulate: int, tmp
     files = [tmp_path / run / "checkpoint" / "optimizer.bin" for run in ("whole", "parts")]
     states = [torch.load(file, weights_only=True)["state"].values() for file in files]
     assert all(torch.equal(a["exp_avg"], b["exp_avg"]) for a, b in zip(*states, strict=True))
+
+
+def test_a_compiled_run_is_the_same_and_goes_on_without_compilation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """As `accelerate launch --dynamo_backend` has it; the weights keep their names, in the checkpoint too."""
+    settings = config(tmp_path / "compiled")
+    whole = run(config(tmp_path / "plain"))
+    counters.clear()
+    with monkeypatch.context() as patch:
+        patch.setenv("ACCELERATE_DYNAMO_BACKEND", "EAGER")
+        AcceleratorState._reset_state(True)
+        run(replace(settings, stop_at=5))
+    assert counters["stats"]["unique_graphs"]
+    AcceleratorState._reset_state(True)
+    assert same(whole, run(settings))
 
 
 def test_the_average_is_what_is_returned_and_what_goes_on_is_not(tmp_path: Path):
