@@ -21,7 +21,7 @@ from sg_models.whole_file import whole_file
 from train.base_model import BaseModel
 from train.base_options import load_base
 from train.command_line import UsageError, run
-from train.conditioning import Conditioner
+from train.conditioning import Conditioner, GroundedConditioner
 from train.graph_variation import without_boxes
 from train.oracle import Verdict, judge
 from train.picture_grid import to_pil
@@ -47,6 +47,8 @@ class Config:
     steps: int = STEPS
     guidance: float | None = None
     """of both variants; if left out, what serves each best"""
+    on_negative: bool = True
+    """of gated self-attention: whether the negative prompt is told "no graph", or is the base's own"""
     batch_size: int = 50
     json: Path | None = None
     """write the figures there too"""
@@ -63,6 +65,7 @@ def main(config: Config) -> None:
     print(table(results))
     if config.json:
         settings = {"base": config.base, "graphs": config.graphs, "seed": config.seed, "steps": config.steps}
+        settings["on_negative"] = config.on_negative
         guidance = {name: condition.guidance for name, (_, condition) in variants.items()}
         if config.guidance is not None:
             guidance = dict.fromkeys(variants, config.guidance)
@@ -76,7 +79,12 @@ def ready(config: Config, name: str) -> tuple[BaseModel, Conditioner]:
     base = load_base(config.base).to("cuda" if torch.cuda.is_available() else "cpu").frozen()
     if base.name != sg_mini.NAME:
         raise UsageError("the oracle knows Shapes only, so this measures SG-Mini; write --base sg-mini")
-    return base, load_variant(base, name, config.bert)
+    condition = load_variant(base, name, config.bert)
+    if isinstance(condition, GroundedConditioner):
+        condition.on_negative = config.on_negative
+    elif name == config.adapter and not config.on_negative:
+        raise UsageError(f"--no-on-negative is for gated self-attention, (v) to (vii); ({name}) has none")
+    return base, condition
 
 
 def measure(base: BaseModel, name: str, condition: Conditioner, split: str, config: Config) -> dict[str, Any]:

@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from train.command_line import UsageError
+from train.conditioning import GroundedConditioner
 from train.evaluate import METRICS, Config, main, ready, summary, table, with_interval
 from train.oracle import Detection, Verdict
 
@@ -108,3 +110,11 @@ def test_the_whole_script_twice_writes_the_same_file(sg_mini_checkpoint: Path, a
 def test_each_variant_has_a_unet_of_its_own():
     (plain, _), (grounded, _) = (ready(Config(), name) for name in ("i", "vi"))
     assert plain.unet is not grounded.unet
+
+
+def test_the_negative_prompt_is_left_alone_where_it_is_asked_for():
+    _, condition = ready(Config(on_negative=False), "vi")
+    assert isinstance(condition, GroundedConditioner)
+    assert not condition.on_negative
+    with pytest.raises(UsageError, match=r"--no-on-negative is for gated self-attention.*\(iv\) has none"):
+        ready(Config(adapter="iv", on_negative=False), "iv")
