@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: demo test test-full check clean
+.PHONY: demo test test-full bench check clean
 
 demo: $(VENV)/train.installed
 	$(RUN) train/demo.py
@@ -14,6 +14,9 @@ test: $(VENV)/dev.installed
 
 test-full: $(VENV)/dev.installed
 	$(RUN) -m pytest -m slow
+
+bench: $(VENV)/dev.installed
+	$(RUN) benchmarks/run.py
 
 check: $(VENV)/dev.installed
 	$(VENV)/bin/ruff check .

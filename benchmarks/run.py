@@ -1,0 +1,144 @@
+"""Runs all benchmarks and writes `docs/performance.md`.
+
+    python benchmarks/run.py
+
+ComfyUI is looked for where the host tests look for it; the full-size weights are the random ones that
+`tests/make_sd21.py` writes, now if they are not there. On a GPU everything runs there, in bfloat16.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(REPOSITORY / "tests"), str(REPOSITORY / "tests" / "host"), str(REPOSITORY)]
+
+import torch  # noqa: E402
+from comfyui_host import COMFYUI, NO_COMFYUI, comfyui_python  # noqa: E402
+from make_sd21 import CACHE, is_complete  # noqa: E402
+
+from sg_models.whole_file import whole_file  # noqa: E402
+
+GIGA, TERA = 1e9, 1e12
+HERE = Path(__file__).parent
+PAGE = REPOSITORY / "docs" / "performance.md"
+BASE = "base"
+AS_TRAINED = "ours, as the scripts train it"
+
+
+def main() -> None:
+    if not (COMFYUI / "main.py").is_file():
+        sys.exit(f"error: {NO_COMFYUI}")
+    if not is_complete(CACHE):
+        subprocess.run([sys.executable, str(REPOSITORY / "tests" / "make_sd21.py")], check=True)
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        graphs, training, sampling = (place / f"{name}.json" for name in ("graphs", "training", "sampling"))
+        run(sys.executable, HERE / "graphs.py", graphs)
+        run(sys.executable, HERE / "training.py", CACHE / "sd21-base.safetensors", training)
+        comfyui = base_directory(place / "comfyui")
+        device = ["cuda"] if torch.cuda.is_available() else []
+        run(comfyui_python(), HERE / "inside_comfyui.py", COMFYUI, REPOSITORY, comfyui, sampling, *device)
+        text = page(*(json.loads(path.read_text()) for path in (sampling, training, graphs)))
+    with whole_file(PAGE) as file:
+        file.write_text(text, "utf-8")
+    print(text)
+
+
+def run(*command: object) -> None:
+    subprocess.run([str(part) for part in command], check=True, env=os.environ | {"PYTHONPATH": str(REPOSITORY)})
+
+
+def base_directory(place: Path) -> Path:
+    """A ComfyUI base directory with the full-size weights."""
+    for folder, pattern in (("checkpoints", "sd21-base"), ("scene_graph", "gsa"), ("scene_graph", "controlnet")):
+        models = place / "models" / folder
+        models.mkdir(parents=True, exist_ok=True)
+        (models / f"{pattern}.safetensors").symlink_to(CACHE / f"{pattern}.safetensors")
+    return place
+
+
+def page(sampling: dict[str, Any], training: dict[str, Any], graphs: dict[str, Any]) -> str:
+    threads = f", threads: {sampling['threads']}" if sampling["device"] == "CPU" else ""
+    parts = [
+        "# Performance",
+        "Written by `make bench`; what limits its meaning is in [limits.md](limits.md). All figures of a table come "
+        f"from one run. Device: {sampling['device']}{threads}. Weights: random ones "
+        "of Stable Diffusion 2.1-base's shapes.",
+        "## A step of sampling in ComfyUI",
+        "Classifier-free guidance, a graph of three objects; the cases of a size took turns. *Overhead* is the "
+        "time over the base's, divided by the operations over the base's: 1 "
+        "means that a case costs what its arithmetic costs. Peak memory is the process's, or the GPU's if there is "
+        "one.",
+        *(f"### {size}\n\n{steps_table(cases)}" for size, cases in sampling["steps"].items()),
+        run_text(sampling, graphs),
+        "## A step of training",
+        training_text(training),
+        "## Graph encoder and layout",
+        "Graphs per second until the composed map of 64 × 64 cells; sg2im's design is written after Johnson et al. "
+        "2018, with five triple convolutions of 128 and 512.",
+        table(
+            ["", *(f"batch {batch}" for batch in next(iter(graphs["graphs_per_second"].values())))],
+            [[name, *(f"{r:,.0f}" for r in rates.values())] for name, rates in graphs["graphs_per_second"].items()],
+        ),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def steps_table(cases: dict[str, dict[str, float]]) -> str:
+    base = cases[BASE]
+    rows = []
+    for name, case in cases.items():
+        time, flops = (case[what] / base[what] for what in ("seconds", "flops"))
+        rows.append(
+            [
+                name,
+                f"{case['calls']:.0f}",
+                f"{case['seconds']:.3f}",
+                f"{case['flops'] / GIGA:,.0f}",
+                f"{time:.2f}",
+                f"{flops:.2f}",
+                f"{time / flops:.2f}",
+                f"{case['memory'] / GIGA:.2f}",
+            ]
+        )
+    heads = ["", "UNet calls", "s", "GFLOP", "time / base", "FLOPs / base", "overhead", "peak GB"]
+    return table(heads, rows)
+
+
+def run_text(sampling: dict[str, Any], graphs: dict[str, Any]) -> str:
+    end, share = sampling["end"], sampling["share"]
+    alone = 1 / graphs["graphs_per_second"][AS_TRAINED]["1"]
+    return (
+        f"A whole run of 20 steps at 256² with the graph's `end` at 0.3 takes {end['graph'] / end['base']:.2f} × the "
+        f"base's time. *Encode Scene Graph* and *Predict Layout* take {share['graph'] * 1000:.0f} ms, "
+        f"{share['graph'] / share['run']:.2%} of a run of 20 steps at 512²; {alone * 1000:.0f} ms of them, "
+        f"{alone / share['run']:.3%}, are graph encoder and layout, the rest is the phrases in the text encoder."
+    )
+
+
+def training_text(training: dict[str, Any]) -> str:
+    rows = []
+    for name, case in training["cases"].items():
+        rate = case["flops"] / case["seconds"]
+        pictures = training["batch"] / case["seconds"]
+        rows.append([name, f"{pictures:.3f}", f"{case['flops'] / TERA:.2f}", f"{rate / training['matrix_rate']:.1%}"])
+    return (
+        f"Pictures of {training['side']}², batch {training['batch']}, bfloat16. Utilisation is of the rate of a large "
+        f"bfloat16 matrix product, {training['matrix_rate'] / TERA:.2f} TFLOP/s here.\n\n"
+        + table(["", "pictures / s", "TFLOP / step", "utilisation"], rows)
+    )
+
+
+def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+if __name__ == "__main__":
+    main()
