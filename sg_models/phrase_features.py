@@ -54,7 +54,7 @@ def phrase_features(graphs: Sequence[SceneGraph], encode: Callable[[list[str]], 
 class RememberedPhrases:
     """`EncodeGraphs` of a phrase encoder that encodes each phrase once in a run, and keeps the vectors on the CPU.
 
-    Each is encoded alone: beside others a large model rounds it otherwise, and a resumed run meets others.
+    Each is encoded alone: beside others a BERT rounds it otherwise, and a resumed run meets others.
     """
 
     def __init__(self, encoder: PhraseEncoder) -> None:
