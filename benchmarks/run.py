@@ -129,8 +129,8 @@ def training_text(training: dict[str, Any]) -> str:
         pictures = training["batch"] / case["seconds"]
         rows.append([name, f"{pictures:.3f}", f"{case['flops'] / TERA:.2f}", f"{rate / training['matrix_rate']:.1%}"])
     return (
-        f"Pictures of {training['side']}², batch {training['batch']}, bfloat16. Utilisation is of the rate of a large "
-        f"bfloat16 matrix product, {training['matrix_rate'] / TERA:.2f} TFLOP/s here.\n\n"
+        f"Pictures of {training['side']}², batch {training['batch']}, {training['precision']}. Utilisation is of "
+        f"the rate of a large matrix product in it, {training['matrix_rate'] / TERA:.2f} TFLOP/s here.\n\n"
         + table(["", "pictures / s", "TFLOP / step", "utilisation"], rows)
     )
 

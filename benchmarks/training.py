@@ -5,7 +5,7 @@
 Ours go through the scripts' own loop, with precomputed latents and phrase vectors. Beside them, on the same weights,
 what a step of diffusers' `train_controlnet.py` does as its README runs it: pictures and prompts encoded every time, no
 moving average. One after the other in one process, several rounds; utilisation is a step's operations over its time and
-the rate of a large bfloat16 matrix product.
+the rate of a large matrix product. All in bfloat16, or in float32 on a CPU that has no instructions for it.
 """
 
 import gc
@@ -31,6 +31,7 @@ from train.base_model import BaseModel, train_attention
 from train.graph_samples import GraphSamples
 from train.loop import LoopConfig, train
 from train.phrase_encoders import ClipPhrases
+from train.precision import AUTO, DTYPES, NAMES, autocast, resolved
 from train.stable_diffusion_2 import load_checkpoint
 from train.train_controlnet import ControlledDenoiser, controlled_training_loss
 from train.train_gsa import Config as GSAConfig
@@ -39,6 +40,7 @@ from train.train_layout import Config as LayoutConfig
 from train.train_layout import LayoutSamples, layout_sizes
 
 CUDA = torch.cuda.is_available()
+PRECISION = resolved(AUTO)
 SIDE, BATCH, STEPS, ROUNDS = (512, 4, 20, 3) if CUDA else (128, 1, 3, 1)  # of `train_controlnet.py`: 512 and 4
 PICTURES = 16
 MATRIX = 8192 if CUDA else 2048
@@ -95,7 +97,7 @@ def diffusers_step(base: BaseModel) -> Callable[[], None]:
     pictures = torch.rand(BATCH, 3, SIDE, SIDE, device=base.device)
 
     def step() -> None:
-        with torch.autocast(base.device.type, torch.bfloat16):
+        with autocast(base.device, PRECISION):
             with torch.no_grad():
                 latents = base.encode_pictures(2 * pictures - 1)
                 context = base.encode_prompts([PROMPT] * BATCH)
@@ -125,9 +127,9 @@ def seconds_of(step: Callable[[], None]) -> float:
 
 
 def matrix_rate() -> float:
-    """Operations per second of a large matrix product in bfloat16."""
+    """Operations per second of a large matrix product."""
     device = "cuda" if CUDA else "cpu"
-    a = torch.randn(MATRIX, MATRIX, device=device, dtype=torch.bfloat16)
+    a = torch.randn(MATRIX, MATRIX, device=device, dtype=DTYPES[PRECISION])
     return 2 * MATRIX**3 / min(seconds_of(lambda: a @ a) for _ in range(3))
 
 
@@ -167,6 +169,7 @@ def main(checkpoint: Path, result: Path) -> None:
         gc.collect()  # one model's moments and gradients leave no room for the next one's
     device = torch.cuda.get_device_name() if CUDA else "CPU"
     settings = {"side": SIDE, "batch": BATCH, "device": device, "threads": torch.get_num_threads()}
+    settings["precision"] = NAMES[PRECISION]
     text = json.dumps(settings | {"matrix_rate": matrix_rate(), "cases": cases}, indent=1)
     result.write_text(text)
     print(text)

@@ -8,6 +8,7 @@ from pathlib import Path
 from sg_models.whole_file import whole_file
 from train.conditioning import CAPTION_GUIDANCE, GRAPH_GUIDANCE
 from train.evaluate import METRICS
+from train.precision import NAMES as PRECISIONS
 
 CEILING = "autoencoder"  # true pictures through the autoencoder: as well as a variant could do
 NAMES = {
@@ -46,12 +47,12 @@ class Comparison:
 
 def markdown(found: Comparison, *, graphs: int, seeds: int, steps: int, mixed_precision: str) -> str:
     """The page; the keyword arguments are the settings that it was measured with."""
-    precision = {"bf16": "bfloat16", "no": "float32"}[mixed_precision]
     parts = [
         "# Seven variants compared",
         f"Measured by `python train/compare.py` on Shapes, a synthetic world: {graphs} held-out graphs a split, "
-        f"without boxes, {seeds} sampling seeds, {steps} DDIM steps in {precision}, guidance {CAPTION_GUIDANCE:g} for "
-        f"text and {GRAPH_GUIDANCE:g} for graphs; 95 % intervals, bootstrapped over graphs (FID: over pictures). FID "
+        f"without boxes, {seeds} sampling seeds, {steps} DDIM steps in {PRECISIONS[mixed_precision]}, guidance "
+        f"{CAPTION_GUIDANCE:g} for text and {GRAPH_GUIDANCE:g} for graphs; 95 % intervals, bootstrapped over graphs "
+        "(FID: over pictures). FID "
         "is the Fréchet distance between the autoencoder's latents, averaged to 4 × 4, of drawn and true pictures; "
         "it cannot be compared with other people's FID. Steps are those of the adapter's training, with those of the "
         "adapter that it started from; the README says which did.",

@@ -20,12 +20,12 @@ from sg_models import sg_mini
 from train import stable_diffusion_2
 from train.base_options import TrainingOptions, is_sg_mini_name
 from train.loop import LoopConfig
+from train.precision import DTYPES, resolved
 
 GIB = 2**30
 FLOAT = 4  # bytes
 # of a trained parameter: itself, its gradient, AdamW's two moments, the moving average
 COPIES = {"weights": 1, "gradients": 1, "AdamW": 2, "average": 1}
-PRECISIONS = {"no": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def estimate(config: _DryConfig, planned: Callable[..., Plan]) -> tuple[int, int
     with FakeTensorMode(allow_non_fake_inputs=True):
         for module in nn.ModuleList([parts, plan.trained]).modules():  # each once, also what is in both
             module.to_empty(device="cpu", recurse=False)
-        one, two = (saved_bytes(plan.forward, count, PRECISIONS[config.mixed_precision]) for count in (1, 2))
+        one, two = (saved_bytes(plan.forward, count, DTYPES[resolved(config.mixed_precision)]) for count in (1, 2))
     trained = sum(p.numel() for p in plan.trained.parameters() if p.requires_grad)
     return trained, frozen, one + (config.batch_size - 1) * (two - one)
 

@@ -18,6 +18,8 @@ from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from train.precision import AUTO, resolved
+
 Loss = Callable[[nn.Module, Any, torch.Generator], tuple[Tensor, dict[str, float]]]
 
 
@@ -38,8 +40,8 @@ class LoopConfig:
     max_grad_norm: float = 1.0
     ema_decay: float = 0.999
     """of the exponential moving average of the weights, which is what gets saved"""
-    mixed_precision: str = "bf16"
-    """no, fp16 or bf16"""
+    mixed_precision: str = AUTO
+    """no, fp16, bf16, or auto: bf16 where the device has instructions for it, else no"""
     seed: int = 0
     run_dir: Path = Path("runs/default")
     """checkpoints, logs and previews; a run that finds a checkpoint there goes on from it"""
@@ -80,7 +82,7 @@ def train(
     `preview(averaged model, path without ending)` draws; `report(model)` adds slower figures, at every preview.
     """
     accelerator = Accelerator(
-        mixed_precision=config.mixed_precision,
+        mixed_precision=resolved(config.mixed_precision),
         gradient_accumulation_steps=config.accumulate,
         log_with="tensorboard",
         project_config=ProjectConfiguration(project_dir=str(config.run_dir), logging_dir=str(config.run_dir / "logs")),

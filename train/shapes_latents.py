@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from sg_models.safetensors_file import read_weights, write_weights
 from train.base_model import BaseModel
+from train.precision import AUTO, autocast
 from train.shapes import render, scene, seeds
 
 CHUNK = 64
@@ -44,7 +45,7 @@ def _encoded(base: BaseModel, split: str, count: int) -> Tensor:
     for start in tqdm(range(0, count, CHUNK), desc=f"encoding {split} pictures", mininterval=5):
         pictures = np.stack([render(scene(s)) for s in seeds(split, min(CHUNK, count - start), start)])
         x = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 127.5 - 1
-        with torch.autocast(base.device.type, torch.bfloat16):  # far finer than the noise the decoder is used to
+        with autocast(base.device, AUTO):  # even bfloat16 is far finer than the noise the decoder is used to
             parts.append(base.encode_pictures(x.to(base.device)).half().cpu())
     # in the order that a file would give them back: noise like them is drawn in the order of memory
     return torch.cat(parts).contiguous()

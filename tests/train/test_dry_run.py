@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from train import train_controlnet, train_gsa, train_layout, train_lora
-from train.dry_run import PRECISIONS, empty_base, estimate, saved_bytes
+from train.dry_run import empty_base, estimate, saved_bytes
+from train.precision import DTYPES
 from train.sg_mini_base import load_sg_mini
 from train.train_lora import LoraDenoiser
 
@@ -30,7 +31,7 @@ def test_activations_are_those_that_real_tensors_leave(precision: str):
     config = train_gsa.Config(batch_size=3, mixed_precision=precision)
     base = empty_base(config.base)
     base.unet.requires_grad_(False)
-    real = saved_bytes(train_gsa.planned(config, base).forward, 3, PRECISIONS[precision])
+    real = saved_bytes(train_gsa.planned(config, base).forward, 3, DTYPES[precision])
     assert estimate(config, train_gsa.planned)[2] == pytest.approx(real, rel=0.02)
 
 
