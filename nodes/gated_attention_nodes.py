@@ -111,10 +111,10 @@ class GatedSelfAttentionPatch(io.ComfyNode):
         adapter.file.check_base(*base_and_prediction(model, adapter.file.base))
         if strength == 0.0 or start >= end:
             return io.NodeOutput(model, positive, negative)
-        sampling = model.get_model_object("model_sampling")
-        patch = GatedAttentionPatch(
-            adapter.patcher, strength, sampling.percent_to_sigma(start), sampling.percent_to_sigma(end)
-        )
+        whole_run = start == 0.0 and end == 1.0
+        to_sigma = model.get_model_object("model_sampling").percent_to_sigma
+        schedule = None if whole_run else (to_sigma(start), to_sigma(end))
+        patch = GatedAttentionPatch(adapter.patcher, strength, schedule, skip_padding=not on_negative)
         nulls = embeds.null_tokens if on_negative else as_padding(embeds.null_tokens)
         return io.NodeOutput(
             patch.apply_to(model),

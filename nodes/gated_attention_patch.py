@@ -29,11 +29,13 @@ class GatedAttentionPatch:
     the object, never a bound method of it.
     """
 
-    def __init__(self, patcher: ModelPatcher, strength: float, first_sigma: float, last_sigma: float):
+    def __init__(
+        self, patcher: ModelPatcher, strength: float, schedule: tuple[float, float] | None, skip_padding: bool
+    ):
         self.patcher = patcher
         self.strength = strength
-        self.first_sigma = first_sigma
-        self.last_sigma = last_sigma
+        self.schedule = schedule  # first and last sigma; None for the whole run
+        self.skip_padding = skip_padding  # as for `Grounding`
         self.key = f"scene_graph_tokens_{uuid.uuid4().hex}"  # several adapters may be stacked
 
     def apply_to(self, model: ModelPatcher) -> ModelPatcher:
@@ -68,12 +70,14 @@ class GatedAttentionPatch:
         """DIFFUSION_MODEL wrapper: passes the tokens on to the transformer blocks while the schedule is active."""
         tokens = kwargs.pop(self.key, None)
         if tokens is not None and self.is_active(transformer_options):
-            transformer_options = {**transformer_options, self.key: Grounding(tokens, skip_padding=True)}
+            transformer_options = {**transformer_options, self.key: Grounding(tokens, self.skip_padding)}
         return executor(x, timesteps, context, y, control, transformer_options, **kwargs)
 
     def is_active(self, transformer_options: dict) -> bool:
-        sigma = transformer_options["sigmas"][0].item()
-        return self.last_sigma <= sigma <= self.first_sigma
+        if self.schedule is None:  # reading sigma would make a GPU wait, in every UNet call
+            return True
+        first_sigma, last_sigma = self.schedule
+        return last_sigma <= transformer_options["sigmas"][0].item() <= first_sigma
 
     @torch.compiler.disable
     def __call__(self, x: Tensor, extra_options: dict) -> Tensor:

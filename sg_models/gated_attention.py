@@ -159,7 +159,8 @@ class Grounding:
     """The tokens [B, T, D + 5] of one UNet call, with what its blocks share.
 
     That is the mask of each size, made once: at 64 × 64 positions one takes 67 MB per row. With `skip_padding` the
-    layers run on those rows alone that have any valid token; the others are left as they are, at no cost.
+    layers run on those rows alone that have any valid token; the others are left as they are. Finding them out makes
+    a GPU wait once per call, so ask for it only where there are such rows.
     """
 
     def __init__(self, tokens: Tensor, skip_padding: bool = False) -> None:

@@ -117,7 +117,9 @@ class GroundedConditioner:
         tokens = self.adapter.tokens(graphs, self.encode(graphs))
         prompts = self.base.encode_prompts([GROUNDED_PROMPT, ""])[:, None].expand(-1, len(graphs), -1, -1)
         nulls = self.adapter.null_tokens(len(graphs))
-        return Conditions(*prompts, grounded(tokens, nulls if self.on_negative else as_padding(nulls)))
+        if self.on_negative:
+            return Conditions(*prompts, grounded(tokens, nulls))
+        return Conditions(*prompts, grounded(tokens, as_padding(nulls), skip_padding=True))
 
     def check_fits(self, graph: SceneGraph) -> None:
         self.adapter.check_fits(graph)
@@ -177,7 +179,12 @@ def on_positive(residuals: UNetArguments) -> UNetArguments:
     return halves
 
 
-def grounded(tokens: Tensor, null_tokens: Tensor) -> UNetArguments:
-    """Grounding tokens [B, T, D + 5] for the positive half, and those of "no graph" for the negative half."""
+def grounded(tokens: Tensor, null_tokens: Tensor, skip_padding: bool = False) -> UNetArguments:
+    """Grounding tokens [B, T, D + 5] for the positive half, and those of "no graph" for the negative half.
+
+    `skip_padding` as for `Grounding`.
+    """
     both = torch.cat([tokens, null_tokens])
-    return lambda noisy, timestep, context: {"cross_attention_kwargs": grounding(both, noisy, skip_padding=True)}
+    return lambda noisy, timestep, context: {
+        "cross_attention_kwargs": grounding(both, noisy, skip_padding=skip_padding)
+    }
