@@ -36,6 +36,19 @@ def test_a_measurement_is_kept(config: Config, calls: list):
     assert np.array_equal(first.counts, again.counts) and again.seconds == 0.5
 
 
+def test_a_row_is_of_all_seeds(config: Config, monkeypatch: pytest.MonkeyPatch):
+    def measure(config: Config, task: Task) -> Pictures:
+        counts = np.stack([np.full((4, config.graphs), task.seed), np.full((4, config.graphs), 2)], axis=-1)
+        seconds = [0.5, 0.7, 9.0][task.seed]  # the last one beside something else
+        return Pictures(counts, np.full((config.graphs, FEATURES), task.seed), seconds)
+
+    monkeypatch.setattr(compare, "measure", measure)
+    monkeypatch.setattr(compare, "FID_RESAMPLES", 2)
+    found = compare.row(config, "i", "held-out", np.zeros((config.graphs, FEATURES), np.float32))
+    assert found.figures["relation accuracy"][0] == 0.5  # (0 + 1 + 2) of 3 · 2
+    assert found.seconds == 0.7
+
+
 def test_given_boxes_are_a_task_of_their_own(config: Config, calls: list):
     for boxes in (False, True):
         measured(config, Task("vi", "held-out", 0, boxes))
