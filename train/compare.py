@@ -38,7 +38,7 @@ from train.picture_grid import to_pil
 from train.precision import autocast, resolved
 from train.sampling import draw_graphs, starting_noise
 from train.shapes import Scene, render, scene, seeds
-from train.spatial_relations import RELATIONS
+from train.spatial_relations import RELATIONS, nests
 from train.trained_adapter import CAPTION_VARIANT, LORA_VARIANT, load_variant, trained_variants, variant_files
 
 WITHOUT_LAYOUT = (CEILING, CAPTION_VARIANT, LORA_VARIANT)
@@ -182,13 +182,35 @@ def distance_with_interval(features: np.ndarray, true: np.ndarray) -> list[float
     return [frechet_distance(features, true), float(low), float(high)]
 
 
+def of_all_seeds(config: Config, variant: str, split: str, boxes: bool = False) -> list[Pictures]:
+    """The measurements of a variant on a split: with given boxes, and of the ceiling, there is one."""
+    count = 1 if variant == CEILING or boxes else config.seeds
+    return [measured(config, Task(variant, split, seed, boxes)) for seed in range(count)]
+
+
+def counts(found: Sequence[Pictures]) -> dict[str, np.ndarray]:
+    """Hits, and how many there could be, of each graph in all its pictures: [G, 2] by metric.
+
+    The pictures of one graph succeed and fail together, so that they are resampled together.
+    """
+    return dict(zip(METRICS, np.sum([one.counts for one in found], axis=0), strict=True))
+
+
+def nesting(config: Config, variant: str, split: str) -> dict[str, list[float]]:
+    """Relations and exact graphs, apart for graphs with and without an object inside another."""
+    nested = np.array([nests(scene(s).graph) for s in seeds(split, config.graphs)])
+    found = counts(of_all_seeds(config, variant, split))
+    return {
+        f"{metric}, {name}": with_interval(*found[metric][which].T)
+        for name, which in (("none inside another", ~nested), ("one inside another", nested))
+        for metric in METRICS[2:]
+    }
+
+
 def row(config: Config, variant: str, split: str, true: np.ndarray, boxes: bool = False) -> Row:
     """One variant on one split, over all sampling seeds."""
-    count = 1 if variant == CEILING or boxes else config.seeds
-    found = [measured(config, Task(variant, split, seed, boxes)) for seed in range(count)]
-    # the pictures of one graph succeed and fail together: they are resampled together
-    counts = np.sum([one.counts for one in found], axis=0)  # [4, G, 2]
-    figures = {metric: with_interval(*counts[k].T) for k, metric in enumerate(METRICS)}
+    found = of_all_seeds(config, variant, split, boxes)
+    figures = {metric: with_interval(*of_graphs.T) for metric, of_graphs in counts(found).items()}
     figures["FID"] = distance_with_interval(np.concatenate([one.features for one in found]), true)
     seconds = float(np.median([one.seconds for one in found]))  # what else the machine did slows some of them down
     return Row(split, variant, figures, *trained(variant, config.base), seconds)
@@ -236,6 +258,7 @@ def compare(config: Config, variants: Sequence[str]) -> Comparison:
             for split in TEST_SPLITS
             for variant in with_layout
         },
+        nesting={variant: nesting(config, variant, split) for variant in variants},
     )
 
 

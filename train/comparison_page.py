@@ -43,6 +43,7 @@ class Comparison:
     rows: list[Row]
     with_boxes: list[Row]  # the same graphs with their true boxes
     layouts: dict[tuple[str, str], dict[str, float]]  # by split and variant
+    nesting: dict[str, dict[str, list[float]]]  # by variant: figures like those of rows, of some of the graphs alone
 
 
 def markdown(found: Comparison, *, graphs: int, seeds: int, steps: int, mixed_precision: str) -> str:
@@ -60,6 +61,10 @@ def markdown(found: Comparison, *, graphs: int, seeds: int, steps: int, mixed_pr
         "## With the true boxes",
         f"The same {graphs} graphs with the boxes of their true scenes, one sampling seed.",
         _table(found.with_boxes),
+        "## An object inside another",
+        "What is hardest, for the autoencoder too: the held-out graphs of the first table, apart by whether they have "
+        "one object inside another.",
+        _nesting_table(found.nesting),
         "## Predicted layouts",
         f"Boxes predicted for the {graphs} graphs of a split: their mean IoU with the true ones, which a graph hardly "
         "says, and how many layouts obey all relations of their graph, which it does say.",
@@ -85,7 +90,7 @@ def write_csv(found: Comparison, path: Path) -> None:
 def _table(rows: Sequence[Row]) -> str:
     lines = _head(["split", "variant", *COLUMNS, "parameters", "steps", "s per picture"])
     for row in rows:
-        figures = [f"{v:.3f} [{low:.3f}, {high:.3f}]" for v, low, high in (row.figures[c] for c in COLUMNS)]
+        figures = [_with_interval(row.figures[column]) for column in COLUMNS]
         cost = [f"{row.parameters / 1e6:.2f} M", f"{row.steps:,}", f"{row.seconds:.2f}"]
         lines.append(_line([row.split, f"({row.variant}) {NAMES[row.variant]}", *figures, *cost]))
     return "\n".join(lines)
@@ -97,6 +102,20 @@ def _layout_table(layouts: dict[tuple[str, str], dict[str, float]]) -> str:
     for (split, variant), figures in layouts.items():
         lines.append(_line([split, f"({variant}) {NAMES[variant]}", *(f"{figures[name]:.3f}" for name in names)]))
     return "\n".join(lines)
+
+
+def _nesting_table(nesting: dict[str, dict[str, list[float]]]) -> str:
+    lines = _head(["variant", *next(iter(nesting.values()))])
+    lines += [
+        _line([f"({variant}) {NAMES[variant]}", *(_with_interval(figure) for figure in figures.values())])
+        for variant, figures in nesting.items()
+    ]
+    return "\n".join(lines)
+
+
+def _with_interval(figure: Sequence[float]) -> str:
+    value, low, high = figure
+    return f"{value:.3f} [{low:.3f}, {high:.3f}]"
 
 
 def _head(columns: Sequence[str]) -> list[str]:

@@ -13,7 +13,7 @@ from sg_models.phrase_features import EncodeGraphs, Features
 from sg_models.scene_graph import SceneGraph
 from train.graph_variation import told
 from train.shapes import scene, seeds
-from train.spatial_relations import INSIDE, RELATIONS, SURROUNDING
+from train.spatial_relations import RELATIONS, nests
 
 NULL_RATE = 0.10
 NESTED_RATE = 0.4  # of samples that are drawn from nested scenes alone: they are few and the hardest
@@ -28,8 +28,7 @@ class GraphSamples:
     def __init__(self, latents: Tensor, split: str, encode: EncodeGraphs) -> None:
         self.latents, self.encode = latents, encode
         self.graphs = [scene(s).graph for s in tqdm(seeds(split, len(latents)), desc=f"{split} graphs", mininterval=5)]
-        nested = {INSIDE, SURROUNDING}
-        self.nested = [i for i, g in enumerate(self.graphs) if nested & {r.predicate for r in g.relations}]
+        self.nested = [i for i, graph in enumerate(self.graphs) if nests(graph)]
 
     def __call__(self, indices: Sequence[int]) -> tuple[Tensor, Batch, Tensor]:
         """Latents [B, 4, h, w], the PyG batch of their graphs, and which of them are to be null [B]."""

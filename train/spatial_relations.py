@@ -6,6 +6,8 @@ gives *inside* and *surrounding*; otherwise the direction between the two centro
 
 import math
 
+from sg_models.scene_graph import SceneGraph
+
 LEFT, RIGHT, ABOVE, BELOW = "left of", "right of", "above", "below"
 INSIDE, SURROUNDING = "inside", "surrounding"
 RELATIONS = (LEFT, RIGHT, ABOVE, BELOW, INSIDE, SURROUNDING)
@@ -13,6 +15,11 @@ INVERSE = {LEFT: RIGHT, RIGHT: LEFT, ABOVE: BELOW, BELOW: ABOVE, INSIDE: SURROUN
 
 Box = tuple[float, float, float, float]
 Point = tuple[float, float]
+
+
+def nests(graph: SceneGraph) -> bool:
+    """Whether a graph says that one object is inside another."""
+    return any(relation.predicate in (INSIDE, SURROUNDING) for relation in graph.relations)
 
 
 def box_contains(outer: Box, inner: Box) -> bool:

@@ -8,6 +8,8 @@ import pytest
 from train import compare
 from train.compare import FEATURES, Config, Pictures, Task, distance_with_interval, frechet_distance, measured
 from train.comparison_page import COLUMNS, NAMES, Comparison, Row, markdown, write_csv
+from train.shapes import scene, seeds
+from train.spatial_relations import nests
 
 TASK = Task("i", "held-out", 2)
 
@@ -47,6 +49,20 @@ def test_a_row_is_of_all_seeds(config: Config, monkeypatch: pytest.MonkeyPatch):
     found = compare.row(config, "i", "held-out", np.zeros((config.graphs, FEATURES), np.float32))
     assert found.figures["relation accuracy"][0] == 0.5  # (0 + 1 + 2) of 3 · 2
     assert found.seconds == 0.7
+
+
+def test_graphs_with_an_object_inside_another_are_told_apart(config: Config, monkeypatch: pytest.MonkeyPatch):
+    config.graphs = 60
+    nested = np.array([nests(scene(s).graph) for s in seeds("held-out", config.graphs)])
+    assert 0 < nested.sum() < config.graphs
+
+    def measure(config: Config, task: Task) -> Pictures:
+        one = np.stack([~nested, np.ones_like(nested)], axis=-1).astype(int)  # right where nothing is nested
+        return Pictures(np.stack([one] * 4), np.zeros((config.graphs, FEATURES)), 0.5)
+
+    monkeypatch.setattr(compare, "measure", measure)
+    found = compare.nesting(config, "i", "held-out")
+    assert [figures[0] for figures in found.values()] == [1.0, 1.0, 0.0, 0.0]
 
 
 def test_given_boxes_are_a_task_of_their_own(config: Config, calls: list):
@@ -101,11 +117,20 @@ def test_pages_name_every_figure(tmp_path: Path):
     figures = {metric: [0.5, 0.4, 0.6] for metric in COLUMNS[:-1]} | {"FID": [1.25, 1.0, 1.5]}
     rows = [Row("held-out", name, figures, 1_200_000, 7000, 0.25) for name in NAMES]
     layouts = {("held-out", "vi"): {"box IoU": 0.375, "layouts obeyed": 1.0}}
-    found = Comparison(rows, [Row("held-out", "iv", figures, 1, 2, 0.125)], layouts)
+    nesting = {"vi": {"exact graph, one inside another": [0.375, 0.25, 0.5]}}
+    found = Comparison(rows, [Row("held-out", "iv", figures, 1, 2, 0.125)], layouts, nesting)
     page = markdown(found, graphs=500, seeds=3, steps=25, mixed_precision="bf16")
     for name, description in NAMES.items():
         assert f"({name}) {description}" in page
-    for figure in ("1.250 [1.000, 1.500]", "1.20 M", "7,000", "0.375", "bfloat16", "synthetic world"):
+    for figure in (
+        "1.250 [1.000, 1.500]",
+        "1.20 M",
+        "7,000",
+        "0.375",
+        "bfloat16",
+        "synthetic world",
+        "0.375 [0.250, 0.500]",
+    ):
         assert figure in page
     write_csv(found, tmp_path / "results.csv")
     lines = (tmp_path / "results.csv").read_text("utf-8").splitlines()
