@@ -135,8 +135,8 @@ def test_the_box_changes_the_tokens_content():
 def test_the_null_box_is_learned_from_relations():
     made = module()
     batch = Batch.from_data_list([graph([0, 1], [(0, 1)], {0: [0.0, 0.0, 0.5, 0.5], 1: [0.5, 0.5, 1.0, 1.0]})])
-    made(*features(batch), batch.box, batch).sum().backward()
-    assert made.null_box.grad is not None and made.null_box.grad.abs().max() > 0
+    made(*features(batch), batch.box, batch)[..., 0].sum().backward()  # all channels sum to the same: they are normed
+    assert made.null_box.grad is not None and made.null_box.grad.abs().max() > 1e-4
 
 
 def test_null_tokens_are_learned_and_all_valid():
