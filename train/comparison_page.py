@@ -9,6 +9,7 @@ from sg_models.whole_file import whole_file
 from train.conditioning import CAPTION_GUIDANCE, GRAPH_GUIDANCE
 from train.evaluate import METRICS
 from train.precision import NAMES as PRECISIONS
+from train.sampling import STEPS
 
 CEILING = "autoencoder"  # true pictures through the autoencoder: as well as a variant could do
 NAMES = {
@@ -70,6 +71,7 @@ def markdown(found: Comparison, *, graphs: int, seeds: int, steps: int, mixed_pr
         "says, and how many layouts obey all relations of their graph, which it does say.",
         _layout_table(found.layouts),
         "## The same graphs, drawn by all variants",
+        f"The first held-out graphs, {STEPS} steps, the same noise for all.",
         "![A row of pictures per variant](results.png)",
     ]
     return "\n\n".join(parts) + "\n"
