@@ -122,13 +122,12 @@ class GatedSelfAttention(nn.Module):
 
         `mask` is the tokens' `attention_mask` for this size, if the caller has it: blocks of one size share it.
         """
-        count = x.shape[1]
-        context = self.norm1(torch.cat([x, self.linear(tokens[..., :-TOKEN_EXTRAS])], dim=1))  # [B, N + T, C]
+        visual, context = self.norm1(x), self.norm1(self.linear(tokens[..., :-TOKEN_EXTRAS]))
         if self.position_frequencies:
-            context = torch.cat([context[:, :count] + self._positions(size, x), context[:, count:]], dim=1)
+            visual = visual + self._positions(size, x)
         if mask is None:
             mask = attention_mask(tokens, size, x.dtype)
-        attended = self.attn(context[:, :count], context, mask)
+        attended = self.attn(visual, torch.cat([visual, context], dim=1), mask)
         x = x + strength * self.alpha_attn.to(x).tanh() * attended
         return x + strength * self.alpha_dense.to(x).tanh() * self.ff(self.norm2(x))
 

@@ -81,6 +81,22 @@ def unet_calls(bench: Bench) -> dict:
 
 
 @measurement
+def attention_kernels(bench: Bench) -> dict:
+    """Which kernels a run takes, with a mask and without, as a pack sees them that overrides attention."""
+    model, positive, negative = bench.apply()
+    model = model.clone()
+    seen: dict[bool, set[str]] = {True: set(), False: set()}
+
+    def override(kernel: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
+        seen[kwargs.get("mask") is not None].add(kernel.__name__)
+        return kernel(*args, **kwargs)
+
+    model.model_options["transformer_options"]["optimized_attention_override"] = override
+    bench.sample(model, positive, negative)
+    return {"masked": sorted(seen[True]), "plain": sorted(seen[False])}
+
+
+@measurement
 def negative_left_alone(bench: Bench) -> dict:
     """Without `on_negative` the negative's half skips the layers, in the same UNet call, and is the base's own."""
     rows: list[int] = []

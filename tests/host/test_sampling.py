@@ -26,6 +26,10 @@ def test_only_objects_and_relations_are_valid_tokens(measured):
     assert measured["unet_calls"]["valid"] == 3 + 2
 
 
+def test_masked_attention_takes_the_kernel_that_copies_no_mask_per_head(measured):
+    assert measured["attention_kernels"] == {"masked": ["attention_pytorch"], "plain": ["attention_sub_quad"]}
+
+
 def test_the_negative_may_be_left_alone_at_half_the_cost(measured):
     result = measured["negative_left_alone"]
     assert result["batches"] == [2, 2, 2, 2]
