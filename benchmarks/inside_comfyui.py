@@ -1,25 +1,27 @@
 """Runs inside ComfyUI's own interpreter: what a step of sampling costs at SD 2.1's full size, with and without graphs.
 
-    python inside_comfyui.py <ComfyUI> <pack> <base directory> <result.json> [cuda]
+    python inside_comfyui.py <ComfyUI> <pack> <base directory> <cpu or cuda> <result.json>
 
-All cases of a size take turns in one process, several times over, so that what else the machine does hits all of them.
+All cases of a size take turns in one process, several times over, and the fastest turn of each counts: what else a
+machine does only adds to it.
 The weights are the random ones of `tests/make_sd21.py`, in one precision for all.
 """
 
 import asyncio
+import ctypes
 import json
 import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-COMFYUI, PACK, BASE_DIRECTORY, RESULT = (Path(argument) for argument in sys.argv[1:5])
-CUDA = sys.argv[5:] == ["cuda"]
+COMFYUI, PACK, BASE_DIRECTORY = (Path(argument) for argument in sys.argv[1:4])
+CUDA, RESULT = sys.argv[4] == "cuda", Path(sys.argv[5])
 sys.argv[1:] = ["--disable-api-nodes", "--base-directory", str(BASE_DIRECTORY)]
 sys.argv += ["--bf16-unet"] if CUDA else ["--cpu", "--fp32-unet"]
 sys.path.insert(0, str(COMFYUI))
@@ -34,15 +36,15 @@ import comfy.sd  # noqa: E402
 import folder_paths  # noqa: E402
 import torch  # noqa: E402
 from comfy.patcher_extension import WrappersMP  # noqa: E402
-from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
+from flops import flop_counter  # noqa: E402
 
 import nodes  # noqa: E402
 
 GRAPH = "small red dog | left of | large blue house\nlarge blue house | under | white cloud"
 BOXES = ((64, 64, 16, 96), (128, 96, 96, 64), (64, 48, 128, 16))  # width, height, x, y, for core's GLIGEN
 CFG = 4.0
-SIZES = ((256, 1), (256, 4), (512, 1), (512, 4))  # side in pixels, batch
-ROUNDS, STEPS = (10, 10) if CUDA else (2, 1)
+SIZES = {(256, 1): 5, (256, 4): 3, (512, 1): 3, (512, 4): 2}  # side in pixels, batch: rounds
+STEPS = 10 if CUDA else 1
 LONG, SHARE = 20, 0.3  # a whole run, and the part of it in which the graph acts
 
 
@@ -153,14 +155,14 @@ class Bench:
         return Case(self.model, *both)
 
 
-def measure(cases: dict[str, Case], side: int, batch: int) -> None:
-    for case in cases.values():  # which also loads the models and settles memory
-        with calls_counted(case), FlopCounterMode(display=False) as counter:
-            case.run(side, batch, 1)
-        case.flops = counter.get_total_flops()
-    for _ in range(ROUNDS):
+def measure(cases: dict[str, Case], side: int, batch: int, rounds: int) -> None:
+    for case in cases.values():  # which also loads the models
+        with calls_counted(case), flop_counter() as counter:
+            case.run(side, 1, 1)
+        case.flops = batch * counter.get_total_flops()
+    for number in range(rounds):
         for case in cases.values():
-            with peak_memory(case):
+            with peak_memory(case) if number == 0 else nullcontext():
                 case.seconds.append(case.run(side, batch, STEPS) / STEPS)
 
 
@@ -187,6 +189,7 @@ def peak_memory(case: Case) -> Iterator[None]:
         yield
         case.memory = torch.cuda.max_memory_allocated()
         return
+    ctypes.CDLL(None).malloc_trim(0)  # or else what the cases before have freed counts as resident
     Path("/proc/self/clear_refs").write_text("5")  # sets the peak to what is resident now
     yield
     status = Path("/proc/self/status").read_text()
@@ -198,7 +201,9 @@ def with_an_end(bench: Bench, side: int) -> dict[str, float]:
     cases = {"base": Case(bench.model, bench.positive, bench.negative), "graph": bench.attention(end=SHARE)}
     for case in cases.values():
         case.run(side, 1, 1)
-        case.seconds = [case.run(side, 1, LONG) for _ in range(3 if CUDA else 1)]
+    for _ in range(2):
+        for case in cases.values():
+            case.seconds.append(case.run(side, 1, LONG))
     return {name: min(case.seconds) for name, case in cases.items()}
 
 
@@ -219,13 +224,14 @@ def main() -> None:
     results: dict[str, Any] = {"steps": {}}
     with torch.inference_mode():
         bench = Bench()
-        for side, batch in SIZES:
+        for (side, batch), rounds in SIZES.items():
             cases = bench.cases(side)
-            measure(cases, side, batch)
+            measure(cases, side, batch, rounds)
             results["steps"][f"{side}², batch {batch}"] = {
                 name: {
                     "calls": case.calls,
-                    "seconds": statistics.median(case.seconds),
+                    "seconds": min(case.seconds),
+                    "all_seconds": case.seconds,
                     "flops": case.flops,
                     "memory": case.memory,
                 }
