@@ -83,12 +83,12 @@ def base_directory(place: Path) -> Path:
 
 
 def page(sampling: dict[str, Any], training: dict[str, Any], graphs: dict[str, Any]) -> str:
-    threads = f", threads: {sampling['threads']}" if sampling["device"] == "CPU" else ""
+    on_cpu = f" ({torch.backends.cpu.get_cpu_capability()}), threads: {sampling['threads']}"
+    device = sampling["device"] + on_cpu * (sampling["device"] == "CPU")
     parts = [
         "# Performance",
         "Written by `make bench`; what limits its meaning is in [limits.md](limits.md). All figures of a table come "
-        f"from one run. Device: {sampling['device']}{threads}. Weights: random ones "
-        "of Stable Diffusion 2.1-base's shapes.",
+        f"from one run. Device: {device}. Weights: random ones of Stable Diffusion 2.1-base's shapes.",
         "## A step of sampling in ComfyUI",
         "Classifier-free guidance, a graph of three objects; the cases of a size took turns, and the fastest turn "
         "counts. *Overhead* is the time over the base's, divided by the operations over the base's: 1 means that a "
