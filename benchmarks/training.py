@@ -2,10 +2,11 @@
 
     python benchmarks/training.py <checkpoint of random weights> result.json
 
-Ours go through the scripts' own loop, with precomputed latents and phrase vectors. Beside them, on the same weights,
-what a step of diffusers' `train_controlnet.py` does as its README runs it: pictures and prompts encoded every time, no
-moving average. One after the other in one process, several rounds; utilisation is a step's operations over its time and
-the rate of a large matrix product. All in bfloat16, or in float32 on a CPU that has no instructions for it.
+Ours go through the scripts' own loop, with precomputed latents and phrase vectors, and with `--half-unet`. Beside them,
+on the same weights, what a step of diffusers' `train_controlnet.py` does as its README runs it: pictures and prompts
+encoded every time, all that is frozen in the precision of the run, no moving average. One after the other in one
+process, several rounds; utilisation is a step's operations over its time and the rate of a large matrix product. All in
+bfloat16, or in float32 on a CPU that has no instructions for it.
 """
 
 import gc
@@ -31,7 +32,7 @@ from train.base_model import BaseModel, train_attention
 from train.graph_samples import GraphSamples
 from train.loop import LoopConfig, train
 from train.phrase_encoders import ClipPhrases
-from train.precision import AUTO, DTYPES, NAMES, autocast, resolved
+from train.precision import AUTO, DTYPES, NAMES, autocast, keep_frozen_in, resolved
 from train.stable_diffusion_2 import load_checkpoint
 from train.train_controlnet import ControlledDenoiser, controlled_training_loss
 from train.train_gsa import Config as GSAConfig
@@ -77,6 +78,7 @@ def gated_attention(base: BaseModel, latents: Tensor) -> tuple[torch.nn.Module, 
     adapter = GSAAdapter(adapter_sizes(GSAConfig(), base.unet, encode.dim), attention=train_attention(base.unet))
     open_gates(adapter)
     model = GroundedDenoiser(base.unet, adapter)
+    keep_frozen_in(base.unet, PRECISION)
     samples = GraphSamples(latents, "train", encode)
     return model, grounded_training_loss(base, 0.8), samples, parameter_groups(model, 1e-3)
 
@@ -86,28 +88,35 @@ def layout_controlnet(base: BaseModel, latents: Tensor) -> tuple[torch.nn.Module
     model = ControlledDenoiser(base.unet, LayoutAdapter(layout_sizes(LayoutConfig(), encode.dim)))
     model.layout.size = tuple(latents.shape[-2:])
     train_attention(model.controlnet)
+    keep_frozen_in(base.unet, PRECISION)
     return model, controlled_training_loss(base, 0.6), LayoutSamples(latents, "train", encode), None
 
 
 def diffusers_step(base: BaseModel) -> Callable[[], None]:
-    """One optimiser step as diffusers' script takes it."""
+    """One optimiser step as diffusers' script takes it: what is frozen is kept in the precision of the run."""
     controlnet = ControlNetModel.from_unet(base.unet).to(base.device)
     optimizer = torch.optim.AdamW(controlnet.parameters(), lr=1e-5)
     scheduler = DDPMScheduler.from_config(base.scheduler.config)
-    pictures = torch.rand(BATCH, 3, SIDE, SIDE, device=base.device)
+    frozen = DTYPES[PRECISION]
+    for part in (base.unet, base.vae, base.text_encoder):
+        keep_frozen_in(part, PRECISION)
+    pictures = torch.rand(BATCH, 3, SIDE, SIDE, device=base.device, dtype=frozen)
 
     def step() -> None:
+        with torch.no_grad():
+            latents = base.encode_pictures(2 * pictures - 1)
+            context = base.encode_prompts([PROMPT] * BATCH)
+        noise = torch.randn_like(latents)
+        timesteps = torch.randint(1000, (BATCH,), device=base.device)
+        noisy = scheduler.add_noise(latents, noise, timesteps).to(frozen)
         with autocast(base.device, PRECISION):
-            with torch.no_grad():
-                latents = base.encode_pictures(2 * pictures - 1)
-                context = base.encode_prompts([PROMPT] * BATCH)
-            noise = torch.randn_like(latents)
-            timesteps = torch.randint(1000, (BATCH,), device=base.device)
-            noisy = scheduler.add_noise(latents, noise, timesteps)
             down, middle = controlnet(noisy, timesteps, context, controlnet_cond=pictures, return_dict=False)
-            more = {"down_block_additional_residuals": down, "mid_block_additional_residual": middle}
-            loss = F.mse_loss(base.unet(noisy, timesteps, context, **more).sample.float(), noise)
-        loss.backward()
+        more = {
+            "down_block_additional_residuals": [residual.to(frozen) for residual in down],
+            "mid_block_additional_residual": middle.to(frozen),
+        }
+        predicted = base.unet(noisy, timesteps, context, **more).sample
+        F.mse_loss(predicted.float(), noise.float()).backward()
         torch.nn.utils.clip_grad_norm_(controlnet.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
@@ -142,7 +151,7 @@ def our_case(checkpoint: Path, make: Callable) -> dict[str, float]:
     base = fresh(checkpoint)
     model, loss, samples, groups = make(base, torch.randn(PICTURES, 4, SIDE // 8, SIDE // 8))
     model, batch = model.to(base.device), samples(range(BATCH))  # whose phrases are encoded once in a training
-    with flop_counter() as counter:
+    with flop_counter() as counter, autocast(base.device, PRECISION):
         value, _ = loss(model, batch, torch.Generator(base.device).manual_seed(0))
         value.backward()
     seconds = min(ours(model, loss, samples, groups) for _ in range(ROUNDS))

@@ -30,6 +30,8 @@ class TrainingOptions(BaseOptions):
     """compute the UNet's activations again in the backward pass instead of keeping them: less memory, more time"""
     channels_last: bool = False
     """keep the UNet's convolutions in the memory format that tensor cores prefer"""
+    half_unet: bool = False
+    """keep what is frozen of the UNet in the precision of the run, instead of converting it in every step"""
     dry_run: bool = False
     """print parameters, memory and steps per epoch, and stop before anything is loaded"""
 

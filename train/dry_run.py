@@ -20,7 +20,7 @@ from sg_models import sg_mini
 from train import stable_diffusion_2
 from train.base_options import TrainingOptions, is_sg_mini_name
 from train.loop import LoopConfig
-from train.precision import DTYPES, resolved
+from train.precision import DTYPES, keep_frozen_in, resolved
 
 GIB = 2**30
 FLOAT = 4  # bytes
@@ -68,9 +68,9 @@ class _DryConfig(LoopConfig, TrainingOptions):
 
 def print_plan(config: _DryConfig, planned: Callable[..., Plan]) -> None:
     """Prints parameters, memory by what it is for, and steps per epoch of what `planned(config, base)` would train."""
-    trained, frozen, activations = estimate(config, planned)
+    trained, frozen, frozen_bytes, activations = estimate(config, planned)
     needed = {name: FLOAT * copies * trained for name, copies in COPIES.items()}
-    needed |= {"frozen weights": FLOAT * frozen, f"activations of {config.batch_size} samples": activations}
+    needed |= {"frozen weights": frozen_bytes, f"activations of {config.batch_size} samples": activations}
     per_step = config.batch_size * config.accumulate * PartialState().num_processes
     print(f"{'trained parameters':<32}{trained:>15,}")
     print(f"{'frozen parameters':<32}{frozen:>15,}")
@@ -82,22 +82,26 @@ def print_plan(config: _DryConfig, planned: Callable[..., Plan]) -> None:
     print(f"{'optimiser steps':<32}{config.steps:>15,}")
 
 
-def estimate(config: _DryConfig, planned: Callable[..., Plan]) -> tuple[int, int, int]:
-    """Trained and frozen parameters, and bytes of activations of one batch."""
+def estimate(config: _DryConfig, planned: Callable[..., Plan]) -> tuple[int, int, int, int]:
+    """Trained and frozen parameters, and bytes of the frozen ones and of one batch's activations."""
     with torch.device("meta"):
         base = empty_base(config.base)
         if config.gradient_checkpointing:
             base.unet.enable_gradient_checkpointing(partial(checkpoint, use_reentrant=True))
         parts = nn.ModuleList([base.unet, base.text_encoder, base.vae]).requires_grad_(False)
-        frozen = sum(p.numel() for p in parts.parameters())
+        frozen_parameters = list(parts.parameters())
         plan = planned(config, base)
+        if config.half_unet:
+            keep_frozen_in(base.unet, config.mixed_precision)
+        frozen = sum(p.numel() for p in frozen_parameters)
+        frozen_bytes = sum(p.nbytes for p in frozen_parameters)
     # unlike meta tensors, fake ones take the attention kernel that real ones take
     with FakeTensorMode(allow_non_fake_inputs=True):
         for module in nn.ModuleList([parts, plan.trained]).modules():  # each once, also what is in both
             module.to_empty(device="cpu", recurse=False)
         one, two = (saved_bytes(plan.forward, count, DTYPES[resolved(config.mixed_precision)]) for count in (1, 2))
     trained = sum(p.numel() for p in plan.trained.parameters() if p.requires_grad)
-    return trained, frozen, one + (config.batch_size - 1) * (two - one)
+    return trained, frozen, frozen_bytes, one + (config.batch_size - 1) * (two - one)
 
 
 def empty_base(base: str) -> EmptyBase:

@@ -18,7 +18,7 @@ from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from train.precision import AUTO, resolved
+from train.precision import AUTO, autocast, resolved
 
 Loss = Callable[[nn.Module, Any, torch.Generator], tuple[Tensor, dict[str, float]]]
 
@@ -189,7 +189,8 @@ def _with_average(
         if preview:
             folder = config.run_dir / "previews"
             folder.mkdir(parents=True, exist_ok=True)
-            preview(model, folder / f"{step:06d}")
+            with autocast(trained[0].device, config.mixed_precision):  # which the base may be kept in
+                preview(model, folder / f"{step:06d}")
     model.train()
     ema.restore(trained)
     return figures

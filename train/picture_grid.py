@@ -14,5 +14,5 @@ def to_pil(picture: Tensor) -> Image.Image:
 def save_grid(pictures: Tensor, path: str, columns: int = 8) -> None:
     """Writes pictures [B, 3, H, W] in [0, 1], row by row, as one image; the last row is filled up with white."""
     missing = -len(pictures) % columns
-    filled = torch.cat([pictures.cpu(), torch.ones(missing, *pictures.shape[1:])])
+    filled = torch.cat([pictures.float().cpu(), torch.ones(missing, *pictures.shape[1:])])
     to_pil(rearrange(filled, "(r c) k h w -> k (r h) (c w)", c=columns)).save(path)

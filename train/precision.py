@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 from accelerate import PartialState
 from accelerate.utils import is_bf16_available
+from torch import nn
 
 AUTO = "auto"
 CPU_INSTRUCTIONS = ("avx512_bf16", "amx_bf16", "bf16")  # of x86-64, x86-64 and Arm, as torch names them
@@ -38,3 +39,15 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager:
     if name == "no":
         return nullcontext()
     return torch.autocast(device.type, DTYPES[name])
+
+
+def keep_frozen_in(module: nn.Module, precision: str) -> None:
+    """Converts what is frozen of a module to a precision, `auto` among them, in place.
+
+    Autocast does so in every step otherwise, and keeps the copies beside the weights until the backward pass is done.
+    Whatever starts from the same weights and is trained must have been made before.
+    """
+    dtype = DTYPES[resolved(precision)]
+    for parameter in module.parameters():
+        if not parameter.requires_grad:
+            parameter.data = parameter.data.to(dtype)

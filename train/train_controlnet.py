@@ -32,6 +32,7 @@ from train.ldm_names import controlnet_ldm_names
 from train.loop import LoopConfig, Loss, train
 from train.phrase_encoders import phrase_encoder
 from train.picture_grid import save_grid
+from train.precision import keep_frozen_in
 from train.sampling import draw_graphs, starting_noise
 from train.shapes_latents import shapes_latents
 from train.train_layout import LayoutLosses, LayoutSamples, layout_sizes
@@ -158,6 +159,8 @@ def main(config: Config) -> None:
     torch.manual_seed(config.seed)
     train_attention(base.unet)
     model = ControlledDenoiser(base.unet, adapter)
+    if config.half_unet:
+        keep_frozen_in(base.unet, config.mixed_precision)
     if start is not None:
         model.controlnet.load_state_dict(controlnet_state(start, model.controlnet))
     train_attention(model.controlnet)

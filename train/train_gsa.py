@@ -41,6 +41,7 @@ from train.layout_losses import layout_figures, layout_loss
 from train.loop import LoopConfig, Loss, train
 from train.phrase_encoders import graph_features
 from train.picture_grid import save_grid
+from train.precision import keep_frozen_in
 from train.sampling import draw_graphs, starting_noise
 from train.shapes_latents import shapes_latents
 
@@ -235,6 +236,8 @@ def main(config: Config) -> None:
     loss = grounded_training_loss(base, config.timestep_power)
     shown = [without_boxes(graph) for graph in validation.graphs[:8]]
     model = GroundedDenoiser(base.unet, adapter)
+    if config.half_unet:
+        keep_frozen_in(base.unet, config.mixed_precision)
     model = train(
         config,
         model,

@@ -29,6 +29,7 @@ from train.graph_variation import told, without_boxes
 from train.grounded_loss import object_places
 from train.loop import LoopConfig, train
 from train.lora import inject, lora_tensors
+from train.precision import keep_frozen_in
 from train.shapes import scene, seeds
 from train.shapes_latents import shapes_latents
 from train.train_gsa import draw_preview, structure_clip
@@ -110,6 +111,8 @@ def main(config: Config) -> None:
     torch.manual_seed(config.seed)
     train_attention(base.unet)
     model = LoraDenoiser(base.unet, config.rank)
+    if config.half_unet:
+        keep_frozen_in(base.unet, config.mixed_precision)
     empty = base.encode_prompts([""])
 
     def loss(model: nn.Module, batch: Batch, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:

@@ -32,7 +32,7 @@ def test_activations_are_those_that_real_tensors_leave(precision: str):
     base = empty_base(config.base)
     base.unet.requires_grad_(False)
     real = saved_bytes(train_gsa.planned(config, base).forward, 3, DTYPES[precision])
-    assert estimate(config, train_gsa.planned)[2] == pytest.approx(real, rel=0.02)
+    assert estimate(config, train_gsa.planned)[-1] == pytest.approx(real, rel=0.02)
 
 
 def test_parameters_are_those_of_the_real_model(sg_mini_checkpoint: Path):
@@ -46,9 +46,19 @@ def test_parameters_are_those_of_the_real_model(sg_mini_checkpoint: Path):
 
 def test_checkpointing_keeps_far_less():
     plain, checkpointed = (
-        estimate(train_gsa.Config(gradient_checkpointing=on), train_gsa.planned)[2] for on in (False, True)
+        estimate(train_gsa.Config(gradient_checkpointing=on), train_gsa.planned)[-1] for on in (False, True)
     )
     assert checkpointed < plain / 4
+
+
+def test_a_unet_in_half_takes_half_and_leaves_no_copies_of_its_weights():
+    kept, whole = (
+        estimate(train_gsa.Config(mixed_precision="bf16", half_unet=on), train_gsa.planned) for on in (True, False)
+    )
+    unet = sum(p.nbytes for p in empty_base("sg-mini").unet.parameters())
+    assert kept[:2] == whole[:2]
+    assert whole[2] - kept[2] == unet / 2
+    assert whole[3] - kept[3] > 0.2 * unet
 
 
 def test_checkpointing_and_memory_format_change_no_gradient(sg_mini_checkpoint: Path):

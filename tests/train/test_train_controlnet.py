@@ -161,6 +161,21 @@ def test_starts_from_another_adapters_controlnet_and_layout(sg_mini_checkpoint, 
     assert learned, "the layout is the pretrained one, not the one that learned along"
 
 
+def test_a_controlnet_starts_from_whole_weights_beside_a_frozen_unet_in_half(
+    sg_mini_checkpoint, layout_file, tmp_path, quick, monkeypatch
+):
+    loaded = []
+    load = train_controlnet.training_base
+    monkeypatch.setattr(train_controlnet, "training_base", lambda options: loaded.append(load(options)) or loaded[0])
+    changes = {"mixed_precision": "bf16", "half_unet": True, "learning_rate": 0.0}
+    config = controlnet_config(sg_mini_checkpoint, layout_file, tmp_path, **changes)
+    train_controlnet.main(config)
+    assert {p.dtype for p in loaded[0].unet.parameters()} == {torch.bfloat16}
+    start, end = load_sg_mini(sg_mini_checkpoint).unet.conv_in.weight, read_adapter(config.out).state_dict
+    assert torch.equal(end["controlnet.input_blocks.0.0.weight"].half(), start.half())
+    assert list((config.run_dir / "previews").iterdir())
+
+
 def test_a_layout_of_other_phrases_is_refused_in_words(sg_mini_checkpoint, layout_file, tmp_path):
     with pytest.raises(AdapterError, match="trained on clip phrases, not on bert"):
         train_controlnet.pretrained(layout_file, "bert")

@@ -86,6 +86,20 @@ def test_the_base_stays_as_it_was(config: Config, quick: None, monkeypatch: pyte
         assert all(torch.equal(before[name], after[name]) for name in before), part
 
 
+def test_the_frozen_unet_may_be_kept_in_the_precision_of_the_run(
+    config: Config, quick: None, monkeypatch: pytest.MonkeyPatch
+):
+    loaded = []
+    load = train_gsa.training_base
+    monkeypatch.setattr(train_gsa, "training_base", lambda options: loaded.append(load(options)) or loaded[0])
+    main(replace(config, mixed_precision="bf16", half_unet=True))
+    assert {p.dtype for p in loaded[0].unet.parameters()} == {torch.bfloat16}
+    state = read_adapter(config.out).state_dict
+    assert all(tensor.isfinite().all() for tensor in state.values())
+    assert all(gate.item() != OPEN_GATE for name, gate in state.items() if ".alpha_" in name), "the gates did not learn"
+    assert list((config.run_dir / "previews").iterdir())
+
+
 def latents(base, config: Config):
     return shapes_latents(base, config.latents_dir, "train", config.pictures)
 

@@ -1,5 +1,6 @@
 """Training variant (ii)'s LoRA: the base untouched, objects of equal say, and a file that does what was trained."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,10 +11,11 @@ from sg_models.adapter import Adapter, write_adapter
 from sg_models.knowledge_encoder import KnowledgeEncoder
 from sg_models.safetensors_file import read_weights
 from sg_models.structure_clip import KNOWLEDGE, STRUCTURE_CLIP
-from train import train_lora
+from train import train_gsa, train_lora
 from train.base_model import BaseModel
 from train.base_options import TrainingOptions
 from train.lora import PARTS, load_lora
+from train.sampling import draw_graphs
 from train.sg_mini_base import load_sg_mini
 from train.shapes import scene, seeds
 from train.train_lora import places
@@ -31,19 +33,10 @@ def knowledge_file(tmp_path: Path) -> Path:
     return path
 
 
-def test_writes_the_lora_that_was_trained(
-    sg_mini_checkpoint: Path, knowledge_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    loaded = []
-
-    def training_base(options: TrainingOptions) -> BaseModel:
-        loaded.append(load_sg_mini(Path(options.base)).frozen())
-        return loaded[0]
-
-    monkeypatch.setattr(train_lora, "training_base", training_base)
-    monkeypatch.setattr(train_lora, "draw_preview", lambda *_: None)
+@pytest.fixture
+def config(sg_mini_checkpoint: Path, knowledge_file: Path, tmp_path: Path) -> train_lora.Config:
     AcceleratorState._reset_state(True)
-    config = train_lora.Config(
+    return train_lora.Config(
         base=str(sg_mini_checkpoint),
         structure_clip=knowledge_file,
         steps=3,
@@ -57,6 +50,19 @@ def test_writes_the_lora_that_was_trained(
         latents_dir=tmp_path / "latents",
         out=tmp_path / "lora.safetensors",
     )
+
+
+def test_writes_the_lora_that_was_trained(
+    sg_mini_checkpoint: Path, config: train_lora.Config, monkeypatch: pytest.MonkeyPatch
+):
+    loaded = []
+
+    def training_base(options: TrainingOptions) -> BaseModel:
+        loaded.append(load_sg_mini(Path(options.base)).frozen())
+        return loaded[0]
+
+    monkeypatch.setattr(train_lora, "training_base", training_base)
+    monkeypatch.setattr(train_lora, "draw_preview", lambda *_: None)
     train_lora.main(config)
     tensors, header = read_weights(config.out)
     assert header["scene_graph.steps"] == "3"
@@ -71,6 +77,19 @@ def test_writes_the_lora_that_was_trained(
     frozen = {k: v for k, v in loaded[0].unet.state_dict().items() if "lora_" not in k}
     before = untouched.unet.state_dict()
     assert all(torch.equal(v, before[k.replace(".base_layer", "")]) for k, v in frozen.items())
+
+
+def test_beside_a_frozen_unet_in_half_the_lora_stays_whole(config: train_lora.Config, monkeypatch: pytest.MonkeyPatch):
+    loaded = []
+    load = train_lora.training_base
+    monkeypatch.setattr(train_lora, "training_base", lambda options: loaded.append(load(options)) or loaded[0])
+    monkeypatch.setattr(train_gsa, "draw_graphs", lambda *args, **more: draw_graphs(*args, steps=2, **more))
+    train_lora.main(replace(config, mixed_precision="bf16", half_unet=True))
+    dtypes = {("lora_" in name, p.dtype) for name, p in loaded[0].unet.named_parameters()}
+    assert dtypes == {(True, torch.float32), (False, torch.bfloat16)}
+    tensors, _ = read_weights(config.out)
+    assert all(tensor.isfinite().all() for tensor in tensors.values())
+    assert all(tensor.any() for name, tensor in tensors.items() if name.endswith(PARTS[1])), "some of it never learned"
 
 
 def test_a_small_object_has_the_say_of_a_large_one():
