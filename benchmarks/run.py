@@ -148,8 +148,9 @@ def training_text(training: dict[str, Any]) -> str:
         pictures = training["batch"] / case["seconds"]
         rows.append([name, f"{pictures:.3f}", f"{case['flops'] / TERA:.2f}", f"{rate / training['matrix_rate']:.1%}"])
     return (
-        f"Pictures of {training['side']}², batch {training['batch']}, {training['precision']}. Utilisation is of "
-        f"the rate of a large matrix product in it, {training['matrix_rate'] / TERA:.2f} TFLOP/s here.\n\n"
+        f"Pictures of {training['side']}², batch {training['batch']}, {training['precision']}; all three keep the "
+        "frozen UNet in that precision, ours by `--half-unet`. Utilisation is of the rate of a large matrix product, "
+        f"{training['matrix_rate'] / TERA:.2f} TFLOP/s here.\n\n"
         + table(["", "pictures / s", "TFLOP / step", "utilisation"], rows)
     )
 
