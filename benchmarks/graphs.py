@@ -20,8 +20,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch_geometric.data import Batch, Data
 
-from sg_models.graph_encoder import GraphEncoder
-from sg_models.layout import MASK_SIDE, LayoutPredictor, compose
+from sg_models.layers.graph_encoder import GraphEncoder
+from sg_models.layers.layout import MASK_SIDE, LayoutPredictor, compose
 
 PHRASE_DIM, DIM, HIDDEN, LAYERS = 1024, 128, 512, 5
 SIZE = (64, 64)

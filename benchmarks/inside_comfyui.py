@@ -89,7 +89,7 @@ class Bench:
         checkpoint = folder_paths.get_full_path_or_raise("checkpoints", "sd21-base.safetensors")
         self.model, self.clip, _ = comfy.sd.load_checkpoint_guess_config(checkpoint)[:3]
         self.positive, self.negative = (nodes.CLIPTextEncode().encode(self.clip, text)[0] for text in ("an image", ""))
-        self.graph = pack("sg_models.graph_formats").parse_scene_graph(GRAPH)
+        self.graph = pack("sg_models.graph.formats").parse_scene_graph(GRAPH)
         (self.gsa,) = run("SGAdapterLoader", adapter_name="gsa.safetensors")
         (self.layout_adapter,) = run("SGAdapterLoader", adapter_name="controlnet.safetensors")
 

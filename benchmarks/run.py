@@ -25,7 +25,7 @@ import torch  # noqa: E402
 from comfyui_host import COMFYUI, NO_COMFYUI, comfyui_python  # noqa: E402
 from make_sd21 import CACHE, is_complete  # noqa: E402
 
-from sg_models.whole_file import whole_file  # noqa: E402
+from sg_models.files.whole_file import whole_file  # noqa: E402
 
 GIGA, TERA = 1e9, 1e12
 HERE = Path(__file__).parent

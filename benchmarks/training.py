@@ -25,15 +25,16 @@ from diffusers import ControlNetModel, DDPMScheduler
 from flops import flop_counter
 from torch import Tensor
 
-from sg_models.gsa_adapter import GSAAdapter
-from sg_models.layout_adapter import LayoutAdapter
-from sg_models.phrase_features import RememberedPhrases
-from train.base_model import BaseModel, train_attention
-from train.graph_samples import GraphSamples
-from train.loop import LoopConfig, train
-from train.phrase_encoders import ClipPhrases
-from train.precision import AUTO, DTYPES, NAMES, autocast, keep_frozen_in, resolved
-from train.stable_diffusion_2 import load_checkpoint
+from sg_models.adapters.gsa_adapter import GSAAdapter
+from sg_models.adapters.layout_adapter import LayoutAdapter
+from sg_models.adapters.phrase_features import RememberedPhrases
+from train.bases.attention import train_attention
+from train.bases.base_model import BaseModel
+from train.bases.stable_diffusion_2 import load_checkpoint
+from train.conditioning.phrase_encoders import ClipPhrases
+from train.data.graph_samples import GraphSamples
+from train.running.loop import LoopConfig, train
+from train.running.precision import AUTO, DTYPES, NAMES, autocast, keep_frozen_in, resolved
 from train.train_controlnet import ControlledDenoiser, controlled_training_loss
 from train.train_gsa import Config as GSAConfig
 from train.train_gsa import GroundedDenoiser, adapter_sizes, grounded_training_loss, open_gates, parameter_groups

@@ -10,7 +10,7 @@ import comfy.ops
 import comfy.utils
 from comfy_api.latest import io
 
-from ..sg_models.adapter import Adapter, read_adapter
+from ..sg_models.adapters.adapter import Adapter, read_adapter
 from .attention import host_attention
 from .model_folders import ADAPTERS, adapter_names, adapter_path
 from .socket_types import CATEGORY, AdapterSocket, LoadedAdapter
@@ -57,9 +57,9 @@ def load_adapter(path: str) -> LoadedAdapter:
     Raises `AdapterError` if the file is missing, damaged or not one of this project's.
     """
     # importing the graph encoder takes torch-geometric with it: over a second that ComfyUI's start must not pay
-    from ..sg_models.gsa_adapter import build_adapter, gsa_tensors
-    from ..sg_models.layout_adapter import CONTROLNET, CONTROLNET_KIND, build_layout_adapter
-    from ..sg_models.structure_clip import STRUCTURE_CLIP
+    from ..sg_models.adapters.gsa_adapter import build_adapter, gsa_tensors
+    from ..sg_models.adapters.layout_adapter import CONTROLNET, CONTROLNET_KIND, build_layout_adapter
+    from ..sg_models.adapters.structure_clip import STRUCTURE_CLIP
 
     file = read_adapter(path)
     identity = (os.path.realpath(path), os.stat(path).st_mtime_ns)
@@ -91,7 +91,7 @@ def load_adapter(path: str) -> LoadedAdapter:
 
 def knowledge_patcher(file: Adapter) -> comfy.model_patcher.ModelPatcher:
     """The knowledge encoder in an adapter file, a text model in ComfyUI's eyes."""
-    from ..sg_models.structure_clip import build_knowledge
+    from ..sg_models.adapters.structure_clip import build_knowledge
 
     offload_device = comfy.model_management.text_encoder_offload_device()
     return comfy.model_patcher.ModelPatcher(

@@ -14,7 +14,7 @@ _options: ContextVar[dict[str, Any] | None] = ContextVar("attention_options", de
 
 
 def host_attention(q: Tensor, k: Tensor, v: Tensor, heads: int, mask: Tensor) -> Tensor:
-    """`sg_models.gated_attention.Attention` through ComfyUI's kernel, with `attention_options`."""
+    """`sg_models.layers.gated_attention.Attention` through ComfyUI's kernel, with `attention_options`."""
     return kernel(q.device)(q, k, v, heads, mask=mask, **(_options.get() or {}))
 
 

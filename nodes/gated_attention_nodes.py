@@ -6,8 +6,8 @@ from comfy.model_base import ModelType
 from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
 
-from ..sg_models import sg_mini
-from ..sg_models.gated_attention import as_padding
+from ..sg_models.bases import sg_mini
+from ..sg_models.layers.gated_attention import as_padding
 from .adapter_kinds import GSA, check_kind
 from .gated_attention_patch import GatedAttentionPatch
 from .sg_mini_base import SGMini

@@ -13,7 +13,7 @@ from comfy.model_patcher import ModelPatcher
 from comfy.patcher_extension import WrappersMP
 from torch import Tensor
 
-from ..sg_models.gated_attention import Grounding
+from ..sg_models.layers.gated_attention import Grounding
 from .attention import attention_options
 
 UNCONNECTED = (

@@ -4,8 +4,8 @@ import comfy.model_management
 import torch
 from comfy_api.latest import io
 
-from ..sg_models.phrase_features import Features, phrase_features
-from ..sg_models.scene_graph import SceneGraph
+from ..sg_models.adapters.phrase_features import Features, phrase_features
+from ..sg_models.graph.scene_graph import SceneGraph
 from .adapter_kinds import GSA, LAYOUT_CONTROLNET, check_kind
 from .phrase_vectors import bert_vectors, clip_vectors
 from .socket_types import (
@@ -100,7 +100,7 @@ def graph_embeds(graph: SceneGraph, features: list[Features], adapter: LoadedAda
 def object_embeds(graph: SceneGraph, features: list[Features], adapter: LoadedAdapter) -> ObjectEmbeds:
     """What a layout is predicted from."""
     # importing this takes torch-geometric with it: over a second that ComfyUI's start must not pay
-    from ..sg_models.layout_adapter import graph_batch
+    from ..sg_models.adapters.layout_adapter import graph_batch
 
     adapter.patcher.model.check_fits(graph)
     data = graph_batch([graph], features).to(adapter.patcher.load_device)
@@ -110,7 +110,7 @@ def object_embeds(graph: SceneGraph, features: list[Features], adapter: LoadedAd
 
 def known(graph: SceneGraph, adapter: LoadedAdapter, clip) -> list[Features]:
     """A graph's features from the frozen knowledge encoder in an adapter; raises `ValueError` in words without CLIP."""
-    from ..sg_models.structure_clip import knowledge_features
+    from ..sg_models.adapters.structure_clip import knowledge_features
 
     if clip is None:
         raise ValueError(NO_CLIP.format(name=adapter.file.name))

@@ -5,7 +5,7 @@ import torch
 from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io, ui
 
-from ..sg_models.scene_graph import SceneGraph
+from ..sg_models.graph.scene_graph import SceneGraph
 from .adapter_kinds import LAYOUT_CONTROLNET, check_kind
 from .gated_attention_nodes import base_and_prediction
 from .scene_graph_nodes import image_tensor
@@ -67,8 +67,8 @@ class LayoutPredictor(io.ComfyNode):
     @classmethod
     def execute(cls, adapter: LoadedAdapter, embeds: ObjectEmbeds, width: int, height: int) -> io.NodeOutput:
         # importing these takes torch-geometric or Pillow's fonts with it, which ComfyUI's start must not pay
-        from ..sg_models.layout import warp
-        from ..sg_models.layout_drawing import draw_layout, semantic_map
+        from ..sg_models.drawing.layout_drawing import draw_layout, semantic_map
+        from ..sg_models.layers.layout import warp
 
         check_kind(adapter, "Predict Layout", LAYOUT_CONTROLNET)
         check_embeds(adapter, embeds)

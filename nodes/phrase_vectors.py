@@ -6,7 +6,7 @@ import comfy.model_management
 import comfy.sd
 import torch
 
-from ..sg_models.phrase_features import mean_over_real
+from ..sg_models.adapters.phrase_features import mean_over_real
 from .socket_types import LoadedBert
 
 MAX_TOKENS = 77  # as in training

@@ -5,8 +5,8 @@ import torch
 from comfy_api.latest import io, ui
 from PIL import Image
 
-from ..sg_models.caption import caption
-from ..sg_models.scene_graph import SceneGraph, SceneGraphError
+from ..sg_models.graph.caption import caption
+from ..sg_models.graph.scene_graph import SceneGraph, SceneGraphError
 from .socket_types import CATEGORY, SceneGraphSocket
 
 PREVIEW_SIZE = (512, 384)  # pixels
@@ -56,7 +56,7 @@ class SceneGraphInput(io.ComfyNode):
     @classmethod
     def execute(cls, text: str) -> io.NodeOutput:
         # takes networkx with it, as in read_graph
-        from ..sg_models.graph_drawing import draw_scene_graph
+        from ..sg_models.drawing.graph_drawing import draw_scene_graph
 
         graph = read_graph(text)
         drawing = image_tensor(draw_scene_graph(graph, *PREVIEW_SIZE))
@@ -89,7 +89,7 @@ class SGCaption(io.ComfyNode):
 
 def read_graph(text: str) -> SceneGraph:
     """`parse_scene_graph`, imported when first needed: networkx is a quarter of a second of ComfyUI's start."""
-    from ..sg_models.graph_formats import parse_scene_graph
+    from ..sg_models.graph.formats import parse_scene_graph
 
     return parse_scene_graph(text)
 

@@ -8,7 +8,7 @@ import comfy.supported_models_base
 import comfy.utils
 import torch
 
-from ..sg_models import sg_mini
+from ..sg_models.bases import sg_mini
 
 CONDITIONING_LAYER = -2  # the penultimate, as in Stable Diffusion 2.1
 

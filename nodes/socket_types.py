@@ -8,8 +8,8 @@ from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..sg_models.adapter import Adapter
-from ..sg_models.scene_graph import SceneGraph
+from ..sg_models.adapters.adapter import Adapter
+from ..sg_models.graph.scene_graph import SceneGraph
 
 CATEGORY = "scene graph"
 

@@ -3,8 +3,8 @@
 import comfy.model_management
 from comfy_api.latest import io
 
-from ..sg_models.caption import caption
-from ..sg_models.scene_graph import SceneGraph
+from ..sg_models.graph.caption import caption
+from ..sg_models.graph.scene_graph import SceneGraph
 from .adapter_kinds import STRUCTURE_CLIP, check_kind
 from .phrase_vectors import caption_states, word_means
 from .socket_types import CATEGORY, AdapterSocket, LoadedAdapter, SceneGraphSocket
@@ -57,7 +57,7 @@ class SGStructureCLIPEncode(io.ComfyNode):
     @classmethod
     def execute(cls, scene_graph: SceneGraph, clip, adapter: LoadedAdapter, knowledge: float) -> io.NodeOutput:
         # importing this takes torch-geometric with it: over a second that ComfyUI's start must not pay
-        from ..sg_models.structure_clip import graph_knowledge, with_knowledge
+        from ..sg_models.adapters.structure_clip import graph_knowledge, with_knowledge
 
         check_kind(adapter, "Structure-CLIP Encode", STRUCTURE_CLIP)
         if clip is None:

@@ -19,10 +19,9 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from make_sd21_adapters import LORA, make_adapters
 from torch import Tensor
 
-from sg_models.safetensors_file import write_weights
-from train.base_model import UNET_PREFIX
-from train.ldm_names import ldm_names
-from train.stable_diffusion_2 import AUTOENCODER, OPEN_CLIP_PREFIXES, TEXT_MODEL, UNET, load_checkpoint
+from sg_models.files.safetensors_file import write_weights
+from train.bases.ldm_names import UNET_PREFIX, ldm_names
+from train.bases.stable_diffusion_2 import AUTOENCODER, OPEN_CLIP_PREFIXES, TEXT_MODEL, UNET, load_checkpoint
 
 CACHE = Path.home() / ".cache" / "scene-graph-conditioning" / "sd21-random"
 FLAVOURS = {"sd21-base": "epsilon", "sd21": "v_prediction"}

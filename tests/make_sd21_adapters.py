@@ -6,14 +6,14 @@ import torch
 from diffusers import ControlNetModel
 from torch import Tensor, nn
 
-from sg_models.adapter import Adapter, write_adapter
-from sg_models.gsa_adapter import KIND, GSAAdapter
-from sg_models.layout_adapter import CONTROLNET, CONTROLNET_KIND, LayoutAdapter
-from sg_models.safetensors_file import write_weights
-from train.base_model import BaseModel
-from train.ldm_names import controlnet_ldm_names
-from train.lora import inject, lora_tensors
-from train.stable_diffusion_2 import CONTEXT_DIM
+from sg_models.adapters.adapter import Adapter, write_adapter
+from sg_models.adapters.gsa_adapter import KIND, GSAAdapter
+from sg_models.adapters.layout_adapter import CONTROLNET, CONTROLNET_KIND, LayoutAdapter
+from sg_models.files.safetensors_file import write_weights
+from train.bases.base_model import BaseModel
+from train.bases.ldm_names import controlnet_ldm_names
+from train.bases.stable_diffusion_2 import CONTEXT_DIM
+from train.conditioning.lora import inject, lora_tensors
 from train.train_gsa import Config as GSAConfig
 from train.train_gsa import adapter_sizes
 from train.train_layout import Config as LayoutConfig

@@ -21,25 +21,32 @@ from torch import Tensor, nn
 from torchmetrics.image.fid import FrechetInceptionDistance
 from tqdm import tqdm
 
-from sg_models import sg_mini
-from sg_models.layout_adapter import graph_batch
-from sg_models.whole_file import whole_file
-from train.base_model import BaseModel
-from train.base_options import load_base
-from train.command_line import run
-from train.comparison_figure import draw_comparison
-from train.comparison_page import CEILING, NAMES, Comparison, Row, markdown, write_csv
-from train.conditioning import Conditioner, GroundedConditioner, LayoutConditioner
-from train.evaluate import METRICS, TEST_SPLITS, verdict_counts, with_interval
-from train.graph_variation import without_boxes
-from train.layout_losses import layout_figures
-from train.oracle import judge
-from train.picture_grid import to_pil
-from train.precision import autocast, resolved
-from train.sampling import draw_graphs, starting_noise
-from train.shapes import Scene, render, scene, seeds
-from train.spatial_relations import RELATIONS, nests
-from train.trained_adapter import CAPTION_VARIANT, LORA_VARIANT, load_variant, trained_variants, variant_files
+from sg_models.adapters.layout_adapter import graph_batch
+from sg_models.bases import sg_mini
+from sg_models.files.whole_file import whole_file
+from train.bases.base_model import BaseModel
+from train.bases.load import load_base
+from train.conditioning.conditioners import Conditioner, GroundedConditioner, LayoutConditioner
+from train.conditioning.sampling import draw_graphs, starting_noise
+from train.conditioning.trained_adapter import (
+    CAPTION_VARIANT,
+    LORA_VARIANT,
+    load_variant,
+    trained_variants,
+    variant_files,
+)
+from train.data.graph_variation import without_boxes
+from train.data.shapes.oracle import judge
+from train.data.shapes.scene import Scene, render, scene, seeds
+from train.data.spatial_relations import RELATIONS, nests
+from train.evaluate import TEST_SPLITS
+from train.losses.layout_losses import layout_figures
+from train.report.comparison_figure import draw_comparison
+from train.report.comparison_page import CEILING, NAMES, Comparison, Row, markdown, write_csv
+from train.report.metrics import METRICS, verdict_counts, with_interval
+from train.report.picture_grid import to_pil
+from train.running.command_line import run
+from train.running.precision import autocast, resolved
 
 WITHOUT_LAYOUT = (CEILING, CAPTION_VARIANT, LORA_VARIANT)
 BY_LAYOUT_ALONE = ("iii", "iv")  # all that the UNet sees of a graph is its layout: measured with given boxes, too

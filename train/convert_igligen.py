@@ -15,12 +15,12 @@ from diffusers import DDIMScheduler, UNet2DConditionModel
 from diffusers.models.attention import GatedSelfAttentionDense
 from torch import Tensor
 
-from sg_models.adapter import Adapter, AdapterError, write_adapter
-from train.base_model import ADAPTERS
-from train.command_line import run
-from train.grounded_unet import block_sizes
-from train.ldm_names import block_addresses
-from train.stable_diffusion_2 import CONTEXT_DIM, NAMES
+from sg_models.adapters.adapter import Adapter, AdapterError, write_adapter
+from train.bases.ldm_names import block_addresses
+from train.bases.model_folders import ADAPTERS
+from train.bases.stable_diffusion_2 import CONTEXT_DIM, NAMES
+from train.conditioning.grounded_unet import block_sizes
+from train.running.command_line import run
 
 KIND = "gsa-start"
 DATASET = "igligen"

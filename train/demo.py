@@ -9,18 +9,18 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from sg_models import sg_mini
-from sg_models.graph_drawing import draw_scene_graph
-from sg_models.label_font import font_for
-from sg_models.scene_graph import SceneGraph
-from sg_models.whole_file import whole_file
-from train.base_options import load_base
-from train.command_line import run
-from train.oracle import Verdict, judge
-from train.picture_grid import to_pil
+from sg_models.bases import sg_mini
+from sg_models.drawing.graph_drawing import draw_scene_graph
+from sg_models.drawing.label_font import font_for
+from sg_models.files.whole_file import whole_file
+from sg_models.graph.scene_graph import SceneGraph
+from train.bases.load import load_base
+from train.conditioning.sampling import draw_graphs, starting_noise
+from train.conditioning.trained_adapter import load_variant
+from train.data.shapes.oracle import Verdict, judge
+from train.report.picture_grid import to_pil
+from train.running.command_line import run
 from train.sample import read_graphs
-from train.sampling import draw_graphs, starting_noise
-from train.trained_adapter import load_variant
 
 GRAPHS = Path(__file__).resolve().parent.parent / "graphs"
 SCALE = 2  # pictures are shown this much larger

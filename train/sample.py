@@ -10,14 +10,14 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from sg_models.graph_formats import parse_scene_graphs
-from sg_models.scene_graph import SceneGraph, SceneGraphError
-from sg_models.whole_file import whole_file
-from train.base_options import BaseOptions, load_base
-from train.command_line import UsageError, run
-from train.picture_grid import to_pil
-from train.sampling import STEPS, draw_graphs, starting_noise
-from train.trained_adapter import load_variant
+from sg_models.files.whole_file import whole_file
+from sg_models.graph.formats import parse_scene_graphs
+from sg_models.graph.scene_graph import SceneGraph, SceneGraphError
+from train.bases.load import BaseOptions, load_base
+from train.conditioning.sampling import STEPS, draw_graphs, starting_noise
+from train.conditioning.trained_adapter import load_variant
+from train.report.picture_grid import to_pil
+from train.running.command_line import UsageError, run
 
 STANDARD_INPUT = "-"
 ENDINGS = (".json", ".txt")

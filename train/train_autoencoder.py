@@ -16,13 +16,13 @@ from diffusers import AutoencoderTiny
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from sg_models import sg_mini
-from sg_models.safetensors_file import write_weights
-from train.command_line import run
-from train.loop import LoopConfig, train
-from train.picture_grid import save_grid
-from train.shapes import SIDE, Scene, ShapeObject, relation_between, render, scene, seeds
-from train.spatial_relations import INSIDE
+from sg_models.bases import sg_mini
+from sg_models.files.safetensors_file import write_weights
+from train.data.shapes.scene import SIDE, Scene, ShapeObject, relation_between, render, scene, seeds
+from train.data.spatial_relations import INSIDE
+from train.report.picture_grid import save_grid
+from train.running.command_line import run
+from train.running.loop import LoopConfig, train
 
 NESTED_RATE = 0.4  # of the windows are around an object inside another: the hardest thing to keep
 SQUARED_WEIGHT = 4.0

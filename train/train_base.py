@@ -18,17 +18,20 @@ from torch import Tensor, nn
 from tqdm import tqdm
 from transformers import CLIPTextConfig, CLIPTextModelWithProjection
 
-from sg_models import sg_mini
-from sg_models.safetensors_file import write_weights
-from train.base_model import CHECKPOINTS, BaseModel, diffusion_loss, train_attention
-from train.command_line import run
-from train.conditioning import GROUNDED_PROMPT, CaptionConditioner
-from train.loop import LoopConfig, train
-from train.picture_grid import save_grid
-from train.sampling import draw_graphs, starting_noise
-from train.sg_mini_base import load_sg_mini, sg_mini_tensors
-from train.shapes import Scene, scene, seeds, web_caption
-from train.shapes_latents import shapes_latents
+from sg_models.bases import sg_mini
+from sg_models.files.safetensors_file import write_weights
+from train.bases.attention import train_attention
+from train.bases.base_model import BaseModel
+from train.bases.model_folders import CHECKPOINTS
+from train.bases.sg_mini_checkpoint import load_sg_mini, sg_mini_tensors
+from train.conditioning.conditioners import GROUNDED_PROMPT, CaptionConditioner
+from train.conditioning.sampling import draw_graphs, starting_noise
+from train.data.latents import shapes_latents
+from train.data.shapes.scene import Scene, scene, seeds, web_caption
+from train.losses.denoising import diffusion_loss
+from train.report.picture_grid import save_grid
+from train.running.command_line import run
+from train.running.loop import LoopConfig, train
 
 EMPTY_RATE = 0.10
 BARE_RATE = 0.05

@@ -17,27 +17,30 @@ from torch import Tensor, nn
 from torch_geometric.data import Batch
 from tqdm import tqdm
 
-from sg_models.adapter import Adapter, AdapterError, read_adapter, write_adapter
-from sg_models.layout_adapter import CONTROLNET_KIND, LAYOUT_KIND, LayoutAdapter, build_layout_adapter
-from sg_models.phrase_features import RememberedPhrases
+from sg_models.adapters.adapter import Adapter, AdapterError, read_adapter, write_adapter
+from sg_models.adapters.layout_adapter import CONTROLNET_KIND, LAYOUT_KIND, LayoutAdapter, build_layout_adapter
+from sg_models.adapters.phrase_features import RememberedPhrases
 from train import train_layout
-from train.base_model import ADAPTERS, BaseModel, diffusion_loss, train_attention
-from train.base_options import TrainingOptions, training_base
-from train.command_line import run
-from train.conditioning import GROUNDED_PROMPT, LayoutConditioner, controlled
-from train.dry_run import EmptyBase, Plan, print_plan
-from train.graph_variation import without_boxes
-from train.grounded_loss import grounded_loss
-from train.ldm_names import controlnet_ldm_names
-from train.loop import LoopConfig, Loss, train
-from train.phrase_encoders import phrase_encoder
-from train.picture_grid import save_grid
-from train.precision import keep_frozen_in
-from train.sampling import draw_graphs, starting_noise
-from train.shapes_latents import shapes_latents
+from train.bases.attention import train_attention
+from train.bases.base_model import BaseModel
+from train.bases.dry_run import EmptyBase, Plan, print_plan
+from train.bases.ldm_names import controlnet_ldm_names
+from train.bases.load import TrainingOptions, training_base
+from train.bases.model_folders import ADAPTERS
+from train.conditioning.conditioners import GROUNDED_PROMPT, LayoutConditioner, controlled
+from train.conditioning.phrase_encoders import phrase_encoder
+from train.conditioning.sampling import draw_graphs, starting_noise
+from train.conditioning.trained_adapter import controlnet_state
+from train.data.graph_variation import without_boxes
+from train.data.latents import shapes_latents
+from train.losses.denoising import diffusion_loss
+from train.losses.grounded_loss import grounded_loss
+from train.report.picture_grid import save_grid
+from train.running.command_line import run
+from train.running.loop import LoopConfig, Loss, train
+from train.running.precision import keep_frozen_in
 from train.train_layout import LayoutLosses, LayoutSamples, layout_sizes
 from train.train_layout import measure as measure_layout
-from train.trained_adapter import controlnet_state
 
 VARIANTS = {"bert": "iii", "clip": "iv"}
 LAYOUT_WEIGHT = 0.1

@@ -22,28 +22,31 @@ from torch import Tensor, nn
 from torch_geometric.data import Batch
 from tqdm import tqdm
 
-from sg_models.adapter import Adapter, AdapterError, read_adapter, write_adapter
-from sg_models.gated_attention import TOKEN_EXTRAS
-from sg_models.gsa_adapter import KIND, GSAAdapter
-from sg_models.scene_graph import SceneGraph
-from sg_models.structure_clip import STRUCTURE_CLIP
-from train.base_model import ADAPTERS, BaseModel, diffusion_loss, train_attention
-from train.base_options import TrainingOptions, training_base
-from train.command_line import run
-from train.conditioning import GROUNDED_PROMPT, Conditioner, GroundedConditioner
-from train.dry_run import EmptyBase, Plan, print_plan
-from train.graph_samples import GraphSamples
-from train.graph_variation import without_boxes
-from train.grounded_loss import grounded_loss
-from train.grounded_unet import attach, block_sizes, grounding
-from train.initial_weights import start_from
-from train.layout_losses import layout_figures, layout_loss
-from train.loop import LoopConfig, Loss, train
-from train.phrase_encoders import graph_features
-from train.picture_grid import save_grid
-from train.precision import keep_frozen_in
-from train.sampling import draw_graphs, starting_noise
-from train.shapes_latents import shapes_latents
+from sg_models.adapters.adapter import Adapter, AdapterError, read_adapter, write_adapter
+from sg_models.adapters.gsa_adapter import KIND, GSAAdapter
+from sg_models.adapters.structure_clip import STRUCTURE_CLIP
+from sg_models.graph.scene_graph import SceneGraph
+from sg_models.layers.gated_attention import TOKEN_EXTRAS
+from train.bases.attention import train_attention
+from train.bases.base_model import BaseModel
+from train.bases.dry_run import EmptyBase, Plan, print_plan
+from train.bases.load import TrainingOptions, training_base
+from train.bases.model_folders import ADAPTERS
+from train.conditioning.conditioners import GROUNDED_PROMPT, Conditioner, GroundedConditioner
+from train.conditioning.grounded_unet import attach, block_sizes, grounding
+from train.conditioning.initial_weights import start_from
+from train.conditioning.phrase_encoders import graph_features
+from train.conditioning.sampling import draw_graphs, starting_noise
+from train.data.graph_samples import GraphSamples
+from train.data.graph_variation import without_boxes
+from train.data.latents import shapes_latents
+from train.losses.denoising import diffusion_loss
+from train.losses.grounded_loss import grounded_loss
+from train.losses.layout_losses import layout_figures, layout_loss
+from train.report.picture_grid import save_grid
+from train.running.command_line import run
+from train.running.loop import LoopConfig, Loss, train
+from train.running.precision import keep_frozen_in
 
 VARIANTS = {"bert": "v", "clip": "vi", "structure-clip": "vii"}
 GATE_SPEED = 10  # gates learn this much faster than the rest

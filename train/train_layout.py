@@ -17,21 +17,21 @@ from torch import Tensor, nn
 from torch_geometric.data import Batch, Data
 from tqdm import tqdm
 
-from sg_models.adapter import Adapter, read_adapter, write_adapter
-from sg_models.layout import MASK_SIDE, Layout
-from sg_models.layout_adapter import LAYOUT_KIND, LayoutAdapter
-from sg_models.phrase_features import Features, RememberedPhrases
-from sg_models.scene_graph import SceneGraph
-from train.base_options import TrainingOptions, training_base
-from train.command_line import run
-from train.dry_run import EmptyBase, Plan, print_plan
-from train.graph_samples import GraphSamples
-from train.graph_variation import without_boxes
-from train.initial_weights import start_from
-from train.layout_losses import cell_classes, cell_loss, layout_figures, layout_loss
-from train.loop import LoopConfig, train
-from train.phrase_encoders import phrase_encoder
-from train.shapes import stencil
+from sg_models.adapters.adapter import Adapter, read_adapter, write_adapter
+from sg_models.adapters.layout_adapter import LAYOUT_KIND, LayoutAdapter
+from sg_models.adapters.phrase_features import Features, RememberedPhrases
+from sg_models.graph.scene_graph import SceneGraph
+from sg_models.layers.layout import MASK_SIDE, Layout
+from train.bases.dry_run import EmptyBase, Plan, print_plan
+from train.bases.load import TrainingOptions, training_base
+from train.conditioning.initial_weights import start_from
+from train.conditioning.phrase_encoders import phrase_encoder
+from train.data.graph_samples import GraphSamples
+from train.data.graph_variation import without_boxes
+from train.data.shapes.scene import stencil
+from train.losses.layout_losses import cell_classes, cell_loss, layout_figures, layout_loss
+from train.running.command_line import run
+from train.running.loop import LoopConfig, train
 
 SHOWN = 256  # validation graphs
 

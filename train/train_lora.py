@@ -17,21 +17,23 @@ from diffusers import UNet2DConditionModel
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from sg_models.safetensors_file import write_weights
-from sg_models.scene_graph import SceneGraph
-from sg_models.structure_clip import build_knowledge
-from train.base_model import ADAPTERS, LORAS, diffusion_loss, train_attention
-from train.base_options import TrainingOptions, training_base
-from train.command_line import run
-from train.conditioning import StructureClipConditioner
-from train.dry_run import EmptyBase, Plan, print_plan
-from train.graph_variation import told, without_boxes
-from train.grounded_loss import object_places
-from train.loop import LoopConfig, train
-from train.lora import inject, lora_tensors
-from train.precision import keep_frozen_in
-from train.shapes import scene, seeds
-from train.shapes_latents import shapes_latents
+from sg_models.adapters.structure_clip import build_knowledge
+from sg_models.files.safetensors_file import write_weights
+from sg_models.graph.scene_graph import SceneGraph
+from train.bases.attention import train_attention
+from train.bases.dry_run import EmptyBase, Plan, print_plan
+from train.bases.load import TrainingOptions, training_base
+from train.bases.model_folders import ADAPTERS, LORAS
+from train.conditioning.conditioners import StructureClipConditioner
+from train.conditioning.lora import inject, lora_tensors
+from train.data.graph_variation import told, without_boxes
+from train.data.latents import shapes_latents
+from train.data.shapes.scene import scene, seeds
+from train.losses.denoising import diffusion_loss
+from train.losses.grounded_loss import object_places
+from train.running.command_line import run
+from train.running.loop import LoopConfig, train
+from train.running.precision import keep_frozen_in
 from train.train_gsa import draw_preview, structure_clip
 
 EMPTY_RATE = 0.10

@@ -21,18 +21,19 @@ from torch import Tensor, nn
 from tqdm import tqdm
 from transformers import CLIPTextConfig, CLIPTextModelWithProjection
 
-from sg_models import sg_mini
-from sg_models.adapter import Adapter, write_adapter
-from sg_models.caption import caption
-from sg_models.hard_negatives import hard_negative
-from sg_models.knowledge_encoder import KnowledgeEncoder
-from sg_models.scene_graph import SceneGraph
-from sg_models.structure_clip import KNOWLEDGE, STRUCTURE_CLIP, graph_knowledge
-from train.base_model import ADAPTERS, clip_tokenizer, token_ids
-from train.command_line import run
-from train.loop import LoopConfig, train
-from train.phrase_encoders import TokenMeans
-from train.shapes import SIDE, render, scene, seeds
+from sg_models.adapters.adapter import Adapter, write_adapter
+from sg_models.adapters.structure_clip import KNOWLEDGE, STRUCTURE_CLIP, graph_knowledge
+from sg_models.bases import sg_mini
+from sg_models.graph.caption import caption
+from sg_models.graph.hard_negatives import hard_negative
+from sg_models.graph.scene_graph import SceneGraph
+from sg_models.layers.knowledge_encoder import KnowledgeEncoder
+from train.bases.clip_tokenizer import clip_tokenizer, token_ids
+from train.bases.model_folders import ADAPTERS
+from train.conditioning.phrase_encoders import TokenMeans
+from train.data.shapes.scene import SIDE, render, scene, seeds
+from train.running.command_line import run
+from train.running.loop import LoopConfig, train
 from train.train_text_encoder import PART, PictureTower
 
 HARDEST_MARGIN, SWAPPED_MARGIN, SWAPPED_WEIGHT = 0.2, 0.1, 5.0  # of the released training script

@@ -17,12 +17,12 @@ from torch import Tensor, nn
 from tqdm import tqdm
 from transformers import CLIPTextConfig, CLIPTextModelWithProjection
 
-from sg_models import sg_mini
-from sg_models.safetensors_file import write_weights
-from train.base_model import clip_tokenizer, token_ids
-from train.command_line import run
-from train.loop import LoopConfig, train
-from train.shapes import SIDE, render, scene, seeds, web_caption
+from sg_models.bases import sg_mini
+from sg_models.files.safetensors_file import write_weights
+from train.bases.clip_tokenizer import clip_tokenizer, token_ids
+from train.data.shapes.scene import SIDE, render, scene, seeds, web_caption
+from train.running.command_line import run
+from train.running.loop import LoopConfig, train
 
 PART = 64  # pixels, of a part around one object and of the picture tower's input
 TEMPERATURE = 0.07

@@ -142,13 +142,13 @@ def pack(module: str) -> Any:
 
 
 def parse(text: str) -> Any:
-    return pack("sg_models.graph_formats").parse_scene_graph(text)
+    return pack("sg_models.graph.formats").parse_scene_graph(text)
 
 
 def write_adapter(name: str, *, seed: int, gate: float, **changes: Any) -> Path:
     """An adapter for SG-Mini with random weights, and gates of one value."""
     torch.manual_seed(seed)
-    module = pack("sg_models.gsa_adapter").GSAAdapter(CONFIG)
+    module = pack("sg_models.adapters.gsa_adapter").GSAAdapter(CONFIG)
     state = {key: value.clone() for key, value in module.state_dict().items()}
     for key in state:
         if "alpha_" in key:
@@ -169,7 +169,7 @@ def write_file(name: str, kind: str, config: dict[str, Any], state: dict[str, to
         "state_dict": state,
     }
     path = BASE_DIRECTORY / "models" / "scene_graph" / f"{name}.safetensors"
-    library = pack("sg_models.adapter")
+    library = pack("sg_models.adapters.adapter")
     library.write_adapter(path, library.Adapter(**{**header, **changes}))
     return path
 

@@ -294,7 +294,7 @@ def compiled(bench: Bench, backend: str) -> dict:
 @measurement
 def cores_gligen(bench: Bench) -> dict:
     """Our gated self-attention and core's, with the same weights in SD 2.1's three widths, on the same input."""
-    library = pack("sg_models.gated_attention")
+    library = pack("sg_models.layers.gated_attention")
     found = {}
     for width in (320, 640, 1280):
         torch.manual_seed(width)

@@ -208,7 +208,7 @@ def padding(bench: Bench) -> dict:
     """What stands in tokens that are marked as padding changes nothing."""
     embeds = bench.embeds()
     other = embeds.tokens.clone()
-    other[..., : -pack("sg_models.gated_attention").TOKEN_EXTRAS] += 5.0 * (1.0 - other[..., -1:])
+    other[..., : -pack("sg_models.layers.gated_attention").TOKEN_EXTRAS] += 5.0 * (1.0 - other[..., -1:])
     changed = dataclasses.replace(embeds, tokens=other)
     return {
         "padded": int((1.0 - other[..., -1]).sum()),

@@ -89,7 +89,7 @@ def measure() -> dict[str, torch.Tensor]:
     model, clip, _ = comfy.sd.load_checkpoint_guess_config(checkpoint)[:3]
     positive, negative = (nodes.CLIPTextEncode().encode(clip, text)[0] for text in ("an image", ""))
     tensors["phrases"] = pack("nodes.phrase_vectors").clip_vectors(clip, PHRASES)
-    graph = pack("sg_models.graph_formats").parse_scene_graph(GRAPH)
+    graph = pack("sg_models.graph.formats").parse_scene_graph(GRAPH)
     schedule = {"strength": 1.0, "start": 0.0, "end": 1.0}
 
     (gsa,) = run("SGAdapterLoader", adapter_name="gsa.safetensors")

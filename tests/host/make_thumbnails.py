@@ -18,8 +18,8 @@ from comfyui_host import REPOSITORY, Server  # noqa: E402
 from PIL import Image  # noqa: E402
 from ui_to_api import api_prompt  # noqa: E402
 
-from sg_models.graph_drawing import draw_scene_graph  # noqa: E402
-from sg_models.graph_formats import parse_scene_graph  # noqa: E402
+from sg_models.drawing.graph_drawing import draw_scene_graph  # noqa: E402
+from sg_models.graph.formats import parse_scene_graph  # noqa: E402
 
 WIDTH, HEIGHT = 512, 256
 QUALITY = 90

@@ -10,14 +10,14 @@ pytest.importorskip("diffusers", reason="the standalone side needs the train ext
 
 from safetensors.torch import load_file  # noqa: E402
 
-from sg_models.adapter import read_adapter  # noqa: E402
-from sg_models.graph_formats import parse_scene_graph  # noqa: E402
-from sg_models.gsa_adapter import GSAAdapter  # noqa: E402
-from sg_models.phrase_features import phrase_features  # noqa: E402
-from train.phrase_encoders import BertPhrases, packaged_bert  # noqa: E402
-from train.sampling import sample_latents  # noqa: E402
-from train.sg_mini_base import load_sg_mini  # noqa: E402
-from train.trained_adapter import load_variant  # noqa: E402
+from sg_models.adapters.adapter import read_adapter  # noqa: E402
+from sg_models.adapters.gsa_adapter import GSAAdapter  # noqa: E402
+from sg_models.adapters.phrase_features import phrase_features  # noqa: E402
+from sg_models.graph.formats import parse_scene_graph  # noqa: E402
+from train.bases.sg_mini_checkpoint import load_sg_mini  # noqa: E402
+from train.conditioning.phrase_encoders import BertPhrases, packaged_bert  # noqa: E402
+from train.conditioning.sampling import sample_latents  # noqa: E402
+from train.conditioning.trained_adapter import load_variant  # noqa: E402
 
 CHECKPOINT = REPOSITORY / "models" / "checkpoints" / "sg_mini.safetensors"
 LATENT_TOLERANCE = 1e-3

@@ -14,13 +14,13 @@ pytest.importorskip("diffusers", reason="the standalone side needs the train ext
 from safetensors.torch import load_file  # noqa: E402
 from torch.utils._pytree import tree_map_only  # noqa: E402
 
-from sg_models.gated_attention import visual_size  # noqa: E402
-from sg_models.graph_formats import parse_scene_graph  # noqa: E402
-from train.base_model import BaseModel  # noqa: E402
-from train.conditioning import GROUNDED_PROMPT  # noqa: E402
-from train.lora import load_lora  # noqa: E402
-from train.stable_diffusion_2 import load_checkpoint  # noqa: E402
-from train.trained_adapter import load_variant  # noqa: E402
+from sg_models.graph.formats import parse_scene_graph  # noqa: E402
+from sg_models.layers.gated_attention import visual_size  # noqa: E402
+from train.bases.base_model import BaseModel  # noqa: E402
+from train.bases.stable_diffusion_2 import load_checkpoint  # noqa: E402
+from train.conditioning.conditioners import GROUNDED_PROMPT  # noqa: E402
+from train.conditioning.lora import load_lora  # noqa: E402
+from train.conditioning.trained_adapter import load_variant  # noqa: E402
 
 pytestmark = pytest.mark.slow
 TOLERANCES = {"fp32": 1e-4, "bf16": 2e-2}

@@ -68,7 +68,7 @@ def controlnet_tensors(bench: Bench, zero: bool) -> dict[str, torch.Tensor]:
 def write_layout_adapter(bench: Bench, name: str, *, seed: int, zero: bool = False) -> Any:
     """A loaded layout adapter with random weights."""
     torch.manual_seed(seed)
-    module = pack("sg_models.layout_adapter").LayoutAdapter(LAYOUT)
+    module = pack("sg_models.adapters.layout_adapter").LayoutAdapter(LAYOUT)
     controlnet = {f"controlnet.{k}": v for k, v in controlnet_tensors(bench, zero).items()}
     return bench.load(write_file(name, "layout-controlnet", LAYOUT, dict(module.state_dict()) | controlnet))
 
@@ -175,7 +175,7 @@ def predicted_layout(bench: Bench) -> dict:
     width, height = 256, 128
     adapter = write_layout_adapter(bench, "layout-outputs", seed=6)
     layout, boxes, masks, drawing, semantic_map = predicted(bench, adapter, PLACED, (width, height))
-    soft = round((BOX[2] - BOX[0]) * width / pack("sg_models.layout").MASK_SIDE / 2)  # half a cell
+    soft = round((BOX[2] - BOX[0]) * width / pack("sg_models.layers.layout").MASK_SIDE / 2)  # half a cell
     return {
         "boxes": boxes,
         "expected": [BOX[0] * width, BOX[1] * height, (BOX[2] - BOX[0]) * width, (BOX[3] - BOX[1]) * height],
@@ -275,7 +275,7 @@ def parity(bench: Bench) -> dict:
     def keep(name: str, *arguments: Any) -> None:
         bench.tensors[f"parity.{name}"] = bench.sample(*arguments, noise=bench.noise, steps=PARITY_STEPS)
 
-    keep("none", bench.model, bench.prompt(pack("sg_models.caption").caption(parse(CHAIN))), bench.negative)
+    keep("none", bench.model, bench.prompt(pack("sg_models.graph.caption").caption(parse(CHAIN))), bench.negative)
     for path in sorted((PACK / "models" / "scene_graph").glob("*.safetensors")):
         adapter = bench.load(path)
         if adapter.file.kind == "structure-clip":

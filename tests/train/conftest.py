@@ -27,7 +27,7 @@ def sg_mini_parts():
     from diffusers import AutoencoderTiny, UNet2DConditionModel
     from transformers import CLIPTextConfig, CLIPTextModelWithProjection
 
-    from sg_models import sg_mini
+    from sg_models.bases import sg_mini
 
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -40,8 +40,8 @@ def sg_mini_parts():
 @pytest.fixture(scope="session")
 def sg_mini_checkpoint(sg_mini_parts, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint of the random SG-Mini, written as the real one is."""
-    from sg_models.safetensors_file import write_weights
-    from train.sg_mini_base import sg_mini_tensors
+    from sg_models.files.safetensors_file import write_weights
+    from train.bases.sg_mini_checkpoint import sg_mini_tensors
 
     path = tmp_path_factory.mktemp("base") / "random.safetensors"
     write_weights(path, sg_mini_tensors(*sg_mini_parts), {})
@@ -51,7 +51,7 @@ def sg_mini_checkpoint(sg_mini_parts, tmp_path_factory: pytest.TempPathFactory) 
 @pytest.fixture
 def base(sg_mini_checkpoint: Path):
     """The random SG-Mini, loaded anew: attaching an adapter changes it."""
-    from train.sg_mini_base import load_sg_mini
+    from train.bases.sg_mini_checkpoint import load_sg_mini
 
     return load_sg_mini(sg_mini_checkpoint).frozen()
 
@@ -59,8 +59,8 @@ def base(sg_mini_checkpoint: Path):
 @pytest.fixture
 def make_adapter(base):
     """Makes an adapter for the base; with gates, one that looks as if it had been trained."""
-    from sg_models.gsa_adapter import GSAAdapter
-    from train.grounded_unet import block_sizes
+    from sg_models.adapters.gsa_adapter import GSAAdapter
+    from train.conditioning.grounded_unet import block_sizes
 
     def make(gate: float = 0.0, **changes):
         with torch.random.fork_rng():
@@ -78,9 +78,9 @@ def make_adapter(base):
 @pytest.fixture(scope="session")
 def adapter_file(sg_mini_parts, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The file of an adapter for the random SG-Mini, with open gates."""
-    from sg_models.adapter import Adapter, write_adapter
-    from sg_models.gsa_adapter import KIND, GSAAdapter
-    from train.grounded_unet import block_sizes
+    from sg_models.adapters.adapter import Adapter, write_adapter
+    from sg_models.adapters.gsa_adapter import KIND, GSAAdapter
+    from train.conditioning.grounded_unet import block_sizes
 
     config = ADAPTER_SIZES | {"blocks": block_sizes(sg_mini_parts[1])}
     with torch.random.fork_rng():

@@ -7,9 +7,9 @@ import pytest
 
 from train import compare
 from train.compare import FEATURES, Config, Pictures, Task, distance_with_interval, frechet_distance, measured
-from train.comparison_page import COLUMNS, NAMES, Comparison, Row, markdown, write_csv
-from train.shapes import scene, seeds
-from train.spatial_relations import nests
+from train.data.shapes.scene import scene, seeds
+from train.data.spatial_relations import nests
+from train.report.comparison_page import COLUMNS, NAMES, Comparison, Row, markdown, write_csv
 
 TASK = Task("i", "held-out", 2)
 

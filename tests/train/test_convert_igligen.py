@@ -7,15 +7,15 @@ import torch
 from accelerate import init_empty_weights
 from diffusers import DDIMScheduler, UNet2DConditionModel
 
-from sg_models import sg_mini
-from sg_models.adapter import AdapterError, read_adapter
-from sg_models.gated_attention import TOKEN_EXTRAS, GatedSelfAttentionBlocks
+from sg_models.adapters.adapter import AdapterError, read_adapter
+from sg_models.bases import sg_mini
+from sg_models.layers.gated_attention import TOKEN_EXTRAS, GatedSelfAttentionBlocks
 from train import convert_igligen
+from train.bases.ldm_names import block_addresses
+from train.bases.stable_diffusion_2 import UNET
+from train.conditioning.grounded_unet import block_sizes
+from train.conditioning.initial_weights import start_from
 from train.convert_igligen import Config, main
-from train.grounded_unet import block_sizes
-from train.initial_weights import start_from
-from train.ldm_names import block_addresses
-from train.stable_diffusion_2 import UNET
 
 CONTEXT_DIM, TOKENS, SIZE = 1024, 5, (6, 4)
 PARAMETERS = 211.2e6  # of the gated self-attention in IGLIGEN's UNet for SD 2.1: 5 blocks of 320, 5 of 640, 6 of 1280

@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from train.command_line import UsageError
-from train.conditioning import GroundedConditioner
-from train.evaluate import METRICS, Config, main, ready, summary, table, with_interval
-from train.oracle import Detection, Verdict
+from train.conditioning.conditioners import GroundedConditioner
+from train.data.shapes.oracle import Detection, Verdict
+from train.evaluate import Config, main, ready
+from train.report.metrics import METRICS, summary, table, with_interval
+from train.running.command_line import UsageError
 
 SEEN = Detection("circle", "red", "small", (0.0, 0.0, 9.0, 9.0), (5.0, 5.0))
 

@@ -8,13 +8,14 @@ import pytest
 import torch
 from accelerate.state import AcceleratorState
 
-from sg_models.adapter import Adapter, write_adapter
-from sg_models.knowledge_encoder import KnowledgeEncoder
-from sg_models.safetensors_file import read_weights
-from sg_models.structure_clip import KNOWLEDGE, STRUCTURE_CLIP
-from train import base_options, train_controlnet, train_gsa, train_layout, train_lora
-from train.base_model import BaseModel
-from train.stable_diffusion_2 import CONTEXT_DIM
+from sg_models.adapters.adapter import Adapter, write_adapter
+from sg_models.adapters.structure_clip import KNOWLEDGE, STRUCTURE_CLIP
+from sg_models.files.safetensors_file import read_weights
+from sg_models.layers.knowledge_encoder import KnowledgeEncoder
+from train import train_controlnet, train_gsa, train_layout, train_lora
+from train.bases import load as base_options
+from train.bases.base_model import BaseModel
+from train.bases.stable_diffusion_2 import CONTEXT_DIM
 
 pytestmark = pytest.mark.slow
 PROBED = 50  # of the base's tensors, spread evenly

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sg_models import whole_file
-from train.command_line import run
+from sg_models.files import whole_file
+from train.running.command_line import run
 from train.sample import Config, main, read_graphs
 
 REPOSITORY = Path(__file__).resolve().parents[2]

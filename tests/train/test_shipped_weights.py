@@ -4,21 +4,22 @@ import numpy as np
 import pytest
 import torch
 
-from sg_models import sg_mini
-from sg_models.layout_adapter import graph_batch
-from sg_models.safetensors_file import read_weights
-from train.base_model import CHECKPOINTS, BaseModel
-from train.base_options import load_base
-from train.conditioning import GroundedConditioner, LayoutConditioner
-from train.evaluate import METRICS, summary
-from train.graph_variation import without_boxes
-from train.layout_losses import obeyed
-from train.oracle import judge
-from train.picture_grid import to_pil
-from train.sampling import draw_graphs, starting_noise
-from train.shapes import render, scene, seeds
-from train.spatial_relations import RELATIONS
-from train.trained_adapter import NO_ADAPTER, load_variant, variant_files
+from sg_models.adapters.layout_adapter import graph_batch
+from sg_models.bases import sg_mini
+from sg_models.files.safetensors_file import read_weights
+from train.bases.base_model import BaseModel
+from train.bases.load import load_base
+from train.bases.model_folders import CHECKPOINTS
+from train.conditioning.conditioners import GroundedConditioner, LayoutConditioner
+from train.conditioning.sampling import draw_graphs, starting_noise
+from train.conditioning.trained_adapter import NO_ADAPTER, load_variant, variant_files
+from train.data.graph_variation import without_boxes
+from train.data.shapes.oracle import judge
+from train.data.shapes.scene import render, scene, seeds
+from train.data.spatial_relations import RELATIONS
+from train.losses.layout_losses import obeyed
+from train.report.metrics import METRICS, summary
+from train.report.picture_grid import to_pil
 
 MAX_CHECKPOINT_BYTES = 32_000_000
 MAX_ADAPTER_BYTES, MAX_ADAPTERS_BYTES = 16_000_000, 80_000_000

@@ -6,19 +6,19 @@ import pytest
 import torch
 from accelerate.state import AcceleratorState
 
-from sg_models.adapter import AdapterError, read_adapter
-from sg_models.layout_adapter import LayoutAdapter
-from sg_models.phrase_features import RememberedPhrases
+from sg_models.adapters.adapter import AdapterError, read_adapter
+from sg_models.adapters.layout_adapter import LayoutAdapter
+from sg_models.adapters.phrase_features import RememberedPhrases
 from train import train_controlnet, train_layout
-from train.conditioning import LayoutConditioner
-from train.graph_variation import without_boxes
-from train.phrase_encoders import ClipPhrases
-from train.sg_mini_base import load_sg_mini
-from train.shapes import scene, seeds
-from train.shapes_latents import shapes_latents
+from train.bases.sg_mini_checkpoint import load_sg_mini
+from train.conditioning.conditioners import LayoutConditioner
+from train.conditioning.phrase_encoders import ClipPhrases
+from train.conditioning.trained_adapter import load_variant
+from train.data.graph_variation import without_boxes
+from train.data.latents import shapes_latents
+from train.data.shapes.scene import scene, seeds
 from train.train_controlnet import ControlledDenoiser
 from train.train_layout import LayoutSamples
-from train.trained_adapter import load_variant
 
 SIZES = {
     "phrase_dim": 128,

@@ -8,21 +8,22 @@ import pytest
 import torch
 from accelerate.state import AcceleratorState
 
-from sg_models.adapter import read_adapter
-from sg_models.phrase_features import RememberedPhrases
+from sg_models.adapters.adapter import read_adapter
+from sg_models.adapters.phrase_features import RememberedPhrases
 from train import train_gsa
-from train.base_model import BaseModel, diffusion_loss
-from train.base_options import TrainingOptions
-from train.graph_samples import NESTED_RATE, GraphSamples
-from train.graph_variation import told, without_boxes
-from train.grounded_loss import object_places
-from train.phrase_encoders import ClipPhrases
-from train.sampling import draw_graphs, starting_noise
-from train.sg_mini_base import load_sg_mini
-from train.shapes import scene, seeds
-from train.shapes_latents import shapes_latents
+from train.bases.base_model import BaseModel
+from train.bases.load import TrainingOptions
+from train.bases.sg_mini_checkpoint import load_sg_mini
+from train.conditioning.phrase_encoders import ClipPhrases
+from train.conditioning.sampling import draw_graphs, starting_noise
+from train.conditioning.trained_adapter import load_variant
+from train.data.graph_samples import NESTED_RATE, GraphSamples
+from train.data.graph_variation import told, without_boxes
+from train.data.latents import shapes_latents
+from train.data.shapes.scene import scene, seeds
+from train.losses.denoising import diffusion_loss
+from train.losses.grounded_loss import object_places
 from train.train_gsa import OPEN_GATE, Config, GroundedDenoiser, main, open_gates
-from train.trained_adapter import load_variant
 
 
 @pytest.fixture

@@ -7,17 +7,17 @@ import pytest
 import torch
 from accelerate.state import AcceleratorState
 
-from sg_models.adapter import Adapter, write_adapter
-from sg_models.knowledge_encoder import KnowledgeEncoder
-from sg_models.safetensors_file import read_weights
-from sg_models.structure_clip import KNOWLEDGE, STRUCTURE_CLIP
+from sg_models.adapters.adapter import Adapter, write_adapter
+from sg_models.adapters.structure_clip import KNOWLEDGE, STRUCTURE_CLIP
+from sg_models.files.safetensors_file import read_weights
+from sg_models.layers.knowledge_encoder import KnowledgeEncoder
 from train import train_gsa, train_lora
-from train.base_model import BaseModel
-from train.base_options import TrainingOptions
-from train.lora import PARTS, load_lora
-from train.sampling import draw_graphs
-from train.sg_mini_base import load_sg_mini
-from train.shapes import scene, seeds
+from train.bases.base_model import BaseModel
+from train.bases.load import TrainingOptions
+from train.bases.sg_mini_checkpoint import load_sg_mini
+from train.conditioning.lora import PARTS, load_lora
+from train.conditioning.sampling import draw_graphs
+from train.data.shapes.scene import scene, seeds
 from train.train_lora import places
 
 KNOWLEDGE_SIZES = {"word_dim": 128, "dim": 128, "layers": 1, "heads": 2, "count": 32, "length": 4}

@@ -5,15 +5,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sg_models.hard_negatives import same_meaning
-from train.train_structure_clip import (
-    HARDEST_MARGIN,
-    SWAPPED_MARGIN,
-    SWAPPED_WEIGHT,
-    Pairs,
-    accuracy,
-    structure_loss,
-)
+from sg_models.graph.hard_negatives import same_meaning
+from train.train_structure_clip import HARDEST_MARGIN, SWAPPED_MARGIN, SWAPPED_WEIGHT, Pairs, accuracy, structure_loss
 
 COUNT, DIM = 5, 8
 

@@ -1,0 +1,1 @@
+"""Adapter files, the table of variants, and the modules that a file holds."""

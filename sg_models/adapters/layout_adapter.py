@@ -1,0 +1,94 @@
+"""What variants (iii) and (iv) have besides their ControlNet: graph encoder and layout predictor in one module.
+
+Its state dict is the adapter file's tensors under `graph_encoder.` and `layout.`, name for name.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+from torch_geometric.data import Batch
+
+from ..graph.scene_graph import SceneGraph, SceneGraphError
+from ..layers.graph_encoder import GraphEncoder
+from ..layers.layout import Layout, LayoutPredictor
+from .adapter import Adapter, build_module
+from .gsa_adapter import graph_data
+from .phrase_features import Features
+
+LAYOUT_KIND, CONTROLNET_KIND = "layout", "layout-controlnet"
+CONTROLNET = "controlnet."  # the prefix of the ControlNet's tensors, under LDM's names
+
+
+def build_layout_adapter(file: Adapter, **host: Any) -> "LayoutAdapter":
+    """The layout half of an adapter file of kind `layout-controlnet`, with its weights; `host` as for `LayoutAdapter`.
+
+    Raises `AdapterError` where the file's configuration or tensors do not make such a module.
+    """
+    file.check_kind(CONTROLNET_KIND)
+    tensors = {name: tensor for name, tensor in file.state_dict.items() if not name.startswith(CONTROLNET)}
+    module = build_module(file, lambda: LayoutAdapter(file.config, **host), tensors)
+    module.load_state_dict(tensors)
+    return module
+
+
+class LayoutAdapter(nn.Module):
+    """Graphs → layouts.
+
+    `config`: `phrase_dim`, `graph_dim`, `graph_hidden`, `graph_layers`, `box_layers`, `objects` (the most of a graph),
+    `layout_width` and `channels`, those of the map that the ControlNet is given.
+    """
+
+    def __init__(
+        self,
+        config: Mapping[str, Any],
+        *,
+        operations: Any = nn,
+        dtype: torch.dtype | None = None,
+        device: torch.device | str | None = None,
+    ) -> None:
+        super().__init__()
+        host: dict[str, Any] = {"operations": operations, "dtype": dtype, "device": device}
+        self.config = dict(config)
+        self.graph_encoder = GraphEncoder(
+            config["phrase_dim"], config["graph_dim"], config["graph_hidden"], config["graph_layers"], **host
+        )
+        self.layout = LayoutPredictor(
+            config["graph_dim"],
+            config["graph_hidden"],
+            config["box_layers"],
+            config["objects"],
+            config["phrase_dim"],
+            config["layout_width"],
+            config["channels"],
+            **host,
+        )
+
+    def forward(self, data: Any, size: tuple[int, int]) -> Layout:
+        """A PyG batch of `graph_data` → its layout, with maps of `size` (h, w)."""
+        objects, relations = self.graph_encoder(data.x, data.edge_attr, data.edge_index)
+        return self.layout(objects, relations, data, size)
+
+    def check_fits(self, graph: SceneGraph) -> None:
+        """Raises `SceneGraphError` if the graph has more objects than the adapter can place."""
+        most = self.config["objects"]
+        if len(graph.objects) > most:
+            raise SceneGraphError(
+                f"the graph has {len(graph.objects)} objects, and this adapter takes at most {most}; "
+                f"remove {len(graph.objects) - most}"
+            )
+
+    def layouts(self, graphs: Sequence[SceneGraph], features: Sequence[Features], size: tuple[int, int]) -> Layout:
+        """The layout of some graphs with the features of each; boxes that a graph gives are kept.
+
+        Raises `SceneGraphError` for a graph with too many objects.
+        """
+        for graph in graphs:
+            self.check_fits(graph)
+        return self(graph_batch(graphs, features).to(self.layout.background.device), size)
+
+
+def graph_batch(graphs: Sequence[SceneGraph], features: Sequence[Features]) -> Any:
+    """Some graphs with the features of each as one PyG batch."""
+    return Batch.from_data_list([graph_data(g, f) for g, f in zip(graphs, features, strict=True)])

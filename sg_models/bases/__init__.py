@@ -1,0 +1,1 @@
+"""The bases that adapters are trained on: their names and sizes."""

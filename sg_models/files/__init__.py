@@ -1,0 +1,1 @@
+"""Files that are whole or absent, and refused in words if they are damaged."""

@@ -1,0 +1,1 @@
+"""The scene graph and its formats; nothing here needs torch at import."""

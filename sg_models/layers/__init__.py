@@ -1,0 +1,1 @@
+"""One layer each: modules that know no host."""

@@ -1,0 +1,1 @@
+"""What is frozen: the bases that adapters are trained on."""

@@ -1,0 +1,107 @@
+"""The base that adapters are trained on: SG-Mini, or any Stable Diffusion 2.x.
+
+Both go through the same classes: CLIP text model (its last layer left out, as Stable Diffusion 2 is conditioned on
+the penultimate one), UNet, autoencoder, and a noise schedule whose prediction type decides what the UNet learns to say.
+"""
+
+import hashlib
+from dataclasses import dataclass
+
+import torch
+from diffusers import AutoencoderKL, AutoencoderTiny, DDIMScheduler, UNet2DConditionModel
+from torch import Tensor
+from transformers import CLIPTextModel, CLIPTokenizer
+
+from train.bases.clip_tokenizer import token_ids
+
+
+@dataclass
+class BaseModel:
+    """A frozen base. `name` is what adapter files call it."""
+
+    name: str
+    tokenizer: CLIPTokenizer
+    text_encoder: CLIPTextModel
+    unet: UNet2DConditionModel
+    vae: AutoencoderTiny | AutoencoderKL
+    scheduler: DDIMScheduler
+
+    @property
+    def prediction_type(self) -> str:
+        """`epsilon` or `v_prediction`, from the schedule's own configuration."""
+        return self.scheduler.config["prediction_type"]
+
+    @property
+    def device(self) -> torch.device:
+        return self.unet.device
+
+    def to(self, device: torch.device | str) -> "BaseModel":
+        for part in (self.text_encoder, self.unet, self.vae):
+            part.to(device)  # pyright: ignore[reportArgumentType]
+        return self
+
+    def frozen(self) -> "BaseModel":
+        """This base, with no parameter that could be trained."""
+        for part in (self.text_encoder, self.unet, self.vae):
+            part.requires_grad_(False).eval()
+        return self
+
+    @torch.no_grad()
+    def encode_prompts(self, prompts: list[str]) -> Tensor:
+        """What the UNet's cross-attention sees: [B, 77, D]."""
+        return self.text_encoder(self._ids(prompts).to(self.text_encoder.device)).last_hidden_state
+
+    @torch.no_grad()
+    def encode_phrases(self, phrases: list[str]) -> Tensor:
+        """CLIP phrase vectors [P, D]: each phrase's hidden state at its end-of-text position."""
+        ids = self._ids(phrases)
+        states = self.text_encoder(ids.to(self.text_encoder.device)).last_hidden_state  # [P, 77, D]
+        ends = (ids == self.tokenizer.eos_token_id).int().argmax(dim=1)
+        return states[torch.arange(len(phrases)), ends]
+
+    @torch.no_grad()
+    def encode_pictures(self, pictures: Tensor) -> Tensor:
+        """Pictures [B, 3, H, W] in [-1, 1] → scaled latents [B, 4, H/8, W/8]."""
+        if pictures.min() >= 0:
+            raise ValueError("pictures must be in [-1, 1]; these have no value below 0")
+        encoded = self.vae.encode(pictures)
+        latents = encoded.latents if isinstance(self.vae, AutoencoderTiny) else encoded.latent_dist.sample()
+        return latents * self.vae.config["scaling_factor"]
+
+    @torch.no_grad()
+    def decode(self, latents: Tensor) -> Tensor:
+        """Scaled latents → pictures [B, 3, H, W] in [0, 1]."""
+        return (self.vae.decode(latents / self.vae.config["scaling_factor"]).sample / 2 + 0.5).clamp(0, 1)
+
+    def noised(
+        self, latents: Tensor, generator: torch.Generator, timestep_power: float = 1.0
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """A training example from clean latents: noisy latents, timesteps [B], and what the UNet should say.
+
+        Timesteps are T·u^power for uniform u: 1 treats them alike, less than 1 prefers the noisy ones.
+        """
+        noise = torch.randn(latents.shape, generator=generator, device=latents.device)
+        uniform = torch.rand(len(latents), generator=generator, device=latents.device)
+        timesteps = (uniform**timestep_power * self.scheduler.config["num_train_timesteps"]).long()
+        noisy = self.scheduler.add_noise(latents, noise, timesteps)
+        return noisy, timesteps, training_target(self.scheduler, latents, noise, timesteps)
+
+    def vae_fingerprint(self) -> str:
+        """SHA-256 of the autoencoder's weights: latents belong to one autoencoder alone."""
+        digest = hashlib.sha256()
+        for tensor in self.vae.state_dict().values():
+            digest.update(tensor.float().cpu().numpy().tobytes())
+        return digest.hexdigest()
+
+    def _ids(self, texts: list[str]) -> Tensor:
+        return token_ids(self.tokenizer, texts)
+
+
+def training_target(scheduler: DDIMScheduler, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
+    """The target that belongs to the schedule's prediction type."""
+    kind = scheduler.config["prediction_type"]
+    if kind == "epsilon":
+        return noise
+    if kind == "v_prediction":
+        return scheduler.get_velocity(latents, noise, timesteps)
+    raise ValueError(f"the schedule predicts {kind!r}; epsilon and v_prediction are known")

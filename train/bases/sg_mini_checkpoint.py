@@ -1,0 +1,89 @@
+"""SG-Mini's checkpoint, as ComfyUI reads it, into the libraries' own classes and back."""
+
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderTiny, DDIMScheduler, UNet2DConditionModel
+from torch import Tensor, nn
+from transformers import CLIPTextConfig, CLIPTextModel
+
+from sg_models.bases import sg_mini
+from sg_models.files.safetensors_file import WeightsFileError, read_weights
+from train.bases.base_model import BaseModel
+from train.bases.clip_tokenizer import clip_tokenizer
+from train.bases.ldm_names import UNET_PREFIX, ldm_names
+
+VAE_PREFIX, TEXT_PREFIX = "first_stage_model.taesd_", "cond_stage_model.transformer."
+TAESD_WIDTH = 64
+
+
+def load_sg_mini(path: Path) -> BaseModel:
+    """SG-Mini from its checkpoint; raises `WeightsFileError` if that is missing, damaged or something else."""
+    tensors, _ = read_weights(path)
+    tensors = {k: v.float() for k, v in tensors.items()}
+    config = sg_mini.TEXT_MODEL | {"num_hidden_layers": sg_mini.TEXT_MODEL["num_hidden_layers"] - 1}
+    text_encoder = CLIPTextModel(CLIPTextConfig(**config))
+    unet = UNet2DConditionModel(**sg_mini.UNET)  # pyright: ignore[reportArgumentType]
+    vae = AutoencoderTiny(**sg_mini.AUTOENCODER)  # pyright: ignore[reportArgumentType]
+    _fill(path, text_encoder, tensors, {k: TEXT_PREFIX + _hf_text_name(k) for k in text_encoder.state_dict()})
+    _fill(path, unet, tensors, {k: UNET_PREFIX + ldm for k, ldm in ldm_names(unet).items()})
+    _fill(path, vae, tensors, {k: VAE_PREFIX + _taesd_name(k) for k in vae.state_dict()})
+    return BaseModel(
+        sg_mini.NAME,
+        clip_tokenizer(),
+        text_encoder.eval(),
+        unet.eval(),
+        vae.eval(),
+        DDIMScheduler(**sg_mini.SCHEDULE),
+    )
+
+
+def sg_mini_tensors(text_encoder: nn.Module, unet: nn.Module, vae: AutoencoderTiny) -> dict[str, Tensor]:
+    """The checkpoint of a whole SG-Mini under the names that ComfyUI's *Load Checkpoint* reads.
+
+    `text_encoder` is the full `CLIPTextModelWithProjection`.
+    """
+    text = {TEXT_PREFIX + _hf_text_name(k): v for k, v in text_encoder.state_dict().items()}
+    state = unet.state_dict()
+    body = {UNET_PREFIX + ldm: state[k] for k, ldm in ldm_names(unet).items()}
+    return text | body | {VAE_PREFIX + _taesd_name(k): _widened(v) for k, v in vae.state_dict().items()}
+
+
+def _fill(path: Path, module: nn.Module, tensors: dict[str, Tensor], names: dict[str, str]) -> None:
+    missing = [there for there in names.values() if there not in tensors]
+    if missing:
+        raise WeightsFileError(
+            f"{path} is not an SG-Mini checkpoint: it lacks {missing[0]} and {len(missing) - 1} more"
+        )
+    own = module.state_dict()
+    narrow = isinstance(module, AutoencoderTiny)
+    state = {k: _narrowed(tensors[there], own[k].shape) if narrow else tensors[there] for k, there in names.items()}
+    wrong = [names[k] for k, tensor in state.items() if tensor.shape != own[k].shape]
+    if wrong:
+        raise WeightsFileError(f"{path} is not an SG-Mini checkpoint: {wrong[0]} has another size")
+    module.load_state_dict(state)
+
+
+def _hf_text_name(name: str) -> str:
+    """Checkpoints keep the names of transformers 4: the text model one level down."""
+    return name if name.startswith(("text_model.", "text_projection.")) else f"text_model.{name}"
+
+
+def _taesd_name(name: str) -> str:
+    """diffusers' `encoder.layers.N…` → TAESD's `encoder.N…`; TAESD's decoder counts the clamp at its front."""
+    half, _, index, *rest = name.split(".")
+    return ".".join([half, str(int(index) + (half == "decoder")), *rest])
+
+
+def _narrowed(tensor: Tensor, shape: torch.Size) -> Tensor:
+    """A tensor without its zero padding: see `_widened`."""
+    return tensor[tuple(slice(n) for n in shape)]
+
+
+def _widened(tensor: Tensor) -> Tensor:
+    """An autoencoder's tensor, zero-padded to the width that ComfyUI gives a TAESD; it computes the same there."""
+    narrow = sg_mini.AUTOENCODER["encoder_block_out_channels"][0]
+    shape = [TAESD_WIDTH if n == narrow else n for n in tensor.shape]
+    wide = tensor.new_zeros(shape)
+    wide[tuple(slice(n) for n in tensor.shape)] = tensor
+    return wide

@@ -1,0 +1,190 @@
+"""How a variant tells the UNet about graphs: what sampling needs of each of them, and nothing else."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+import torch.nn.functional as F
+from diffusers import ControlNetModel
+from torch import Tensor
+
+from sg_models.adapters.gsa_adapter import GSAAdapter
+from sg_models.adapters.layout_adapter import LayoutAdapter
+from sg_models.adapters.phrase_features import EncodeGraphs
+from sg_models.adapters.structure_clip import check_triples, graph_knowledge, with_knowledge
+from sg_models.graph.caption import caption
+from sg_models.graph.scene_graph import SceneGraph
+from sg_models.layers.gated_attention import as_padding
+from sg_models.layers.knowledge_encoder import KnowledgeEncoder
+from train.bases.base_model import BaseModel
+from train.conditioning.grounded_unet import grounding
+from train.conditioning.phrase_encoders import base_words
+
+CAPTION_GUIDANCE, GRAPH_GUIDANCE = 4.0, 2.0  # what serves each best: a graph's tokens need far less than captions do
+GROUNDED_PROMPT = "an image"  # what the paper gives as text wherever the graph speaks for itself
+
+UNetArguments = Callable[[Tensor, Tensor, Tensor], dict[str, Any]]  # (noisy, timestep, context) → keyword arguments
+
+
+def no_arguments(noisy: Tensor, timestep: Tensor, context: Tensor) -> dict[str, Any]:
+    """For a UNet that is told everything by its context."""
+    return {}
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """What B pictures are drawn with.
+
+    `positive` and `negative` [B, 77, D] are encoded prompts. `unet_arguments` is called at every step with both
+    halves of the batch, the positive ones first: noisy [2B, 4, h, w], timestep, context [2B, 77, D].
+    """
+
+    positive: Tensor
+    negative: Tensor
+    unet_arguments: UNetArguments = no_arguments
+
+
+class Conditioner(Protocol):
+    """One variant, ready to draw."""
+
+    guidance: float
+    """how strong a classifier-free guidance serves it best"""
+
+    def __call__(self, graphs: Sequence[SceneGraph]) -> Conditions: ...
+
+    def check_fits(self, graph: SceneGraph) -> None:
+        """Raises `SceneGraphError` for a graph that is more than this variant can take."""
+        ...
+
+
+class CaptionConditioner:
+    """Variant (i): the graph as a caption."""
+
+    guidance = CAPTION_GUIDANCE
+
+    def __init__(self, base: BaseModel) -> None:
+        self.base = base
+
+    def __call__(self, graphs: Sequence[SceneGraph]) -> Conditions:
+        positive = self.base.encode_prompts([caption(graph) for graph in graphs])
+        return Conditions(positive, self.base.encode_prompts([""]).expand(len(graphs), -1, -1))
+
+    def check_fits(self, graph: SceneGraph) -> None:
+        """Whatever CLIP does not read of a long caption is lost, as it is for everyone."""
+
+
+class StructureClipConditioner:
+    """Variant (ii): the graph as a caption, with the knowledge of its triples added to every token.
+
+    For a base whose UNet has the LoRA that was trained on it.
+    """
+
+    guidance = CAPTION_GUIDANCE
+
+    def __init__(self, base: BaseModel, encoder: KnowledgeEncoder, weight: float) -> None:
+        self.base, self.encoder, self.weight = base, encoder.to(base.device), weight
+        self.words = base_words(base, encoder)
+
+    @torch.no_grad()
+    def __call__(self, graphs: Sequence[SceneGraph]) -> Conditions:
+        negative = self.base.encode_prompts([""]).expand(len(graphs), -1, -1)
+        return Conditions(self.context(graphs), negative)
+
+    @torch.no_grad()
+    def context(self, graphs: Sequence[SceneGraph]) -> Tensor:
+        """What the UNet is told about graphs: [B, 77, D]."""
+        states = self.base.encode_prompts([caption(graph) for graph in graphs])
+        return with_knowledge(states, graph_knowledge(graphs, self.words, self.encoder), self.weight)
+
+    def check_fits(self, graph: SceneGraph) -> None:
+        check_triples(graph, self.encoder.count)
+
+
+class GroundedConditioner:
+    """Variants (v) to (vii): grounding tokens, with an adapter that is attached to the base's UNet.
+
+    Without `on_negative` the negative half skips the adapter's layers, instead of being told "no graph".
+    """
+
+    guidance = GRAPH_GUIDANCE
+
+    def __init__(self, base: BaseModel, adapter: GSAAdapter, encode: EncodeGraphs, on_negative: bool = True) -> None:
+        self.base, self.adapter, self.encode, self.on_negative = base, adapter, encode, on_negative
+
+    @torch.no_grad()
+    def __call__(self, graphs: Sequence[SceneGraph]) -> Conditions:
+        tokens = self.adapter.tokens(graphs, self.encode(graphs))
+        prompts = self.base.encode_prompts([GROUNDED_PROMPT, ""])[:, None].expand(-1, len(graphs), -1, -1)
+        nulls = self.adapter.null_tokens(len(graphs))
+        if self.on_negative:
+            return Conditions(*prompts, grounded(tokens, nulls))
+        return Conditions(*prompts, grounded(tokens, as_padding(nulls), skip_padding=True))
+
+    def check_fits(self, graph: SceneGraph) -> None:
+        self.adapter.check_fits(graph)
+
+
+class LayoutConditioner:
+    """Variants (iii) and (iv): a layout through a ControlNet, for the positive half alone.
+
+    ComfyUI's own *Apply ControlNet* gives it to both halves; then guidance has nothing to act on but the prompt.
+    """
+
+    guidance = GRAPH_GUIDANCE
+
+    def __init__(
+        self, base: BaseModel, adapter: LayoutAdapter, controlnet: ControlNetModel, encode: EncodeGraphs
+    ) -> None:
+        self.base, self.adapter, self.controlnet, self.encode = base, adapter, controlnet, encode
+
+    @torch.no_grad()
+    def __call__(self, graphs: Sequence[SceneGraph]) -> Conditions:
+        size = (self.base.unet.config["sample_size"],) * 2
+        layout = self.adapter.layouts(graphs, self.encode(graphs), size)
+        prompts = self.base.encode_prompts([GROUNDED_PROMPT, ""])[:, None].expand(-1, len(graphs), -1, -1)
+        return Conditions(*prompts, on_positive(controlled(self.controlnet, layout.control)))
+
+    def check_fits(self, graph: SceneGraph) -> None:
+        self.adapter.check_fits(graph)
+
+
+def controlled(controlnet: ControlNetModel, control: Tensor) -> UNetArguments:
+    """What a ControlNet adds to the UNet for a map [B, K, h, w] at latent size, of any size of latents."""
+
+    def residuals(noisy: Tensor, timestep: Tensor, context: Tensor) -> dict[str, Any]:
+        # its hint encoder is a standard one, which expects a map as large as the picture
+        hint = F.interpolate(control, size=[8 * n for n in noisy.shape[-2:]], mode="nearest-exact").to(noisy)
+        down, middle = controlnet(noisy, timestep, context, controlnet_cond=hint, return_dict=False)
+        return {"down_block_additional_residuals": down, "mid_block_additional_residual": middle}
+
+    return residuals
+
+
+def on_positive(residuals: UNetArguments) -> UNetArguments:
+    """What a ControlNet adds, for the positive half of a batch alone."""
+
+    def padded(residual: Tensor) -> Tensor:
+        return torch.cat([residual, torch.zeros_like(residual)])
+
+    def halves(noisy: Tensor, timestep: Tensor, context: Tensor) -> dict[str, Any]:
+        count = len(noisy) // 2
+        told = residuals(noisy[:count], timestep, context[:count])
+        down, middle = told["down_block_additional_residuals"], told["mid_block_additional_residual"]
+        return {
+            "down_block_additional_residuals": [padded(residual) for residual in down],
+            "mid_block_additional_residual": padded(middle),
+        }
+
+    return halves
+
+
+def grounded(tokens: Tensor, null_tokens: Tensor, skip_padding: bool = False) -> UNetArguments:
+    """Grounding tokens [B, T, D + 5] for the positive half, and those of "no graph" for the negative half.
+
+    `skip_padding` as for `Grounding`.
+    """
+    both = torch.cat([tokens, null_tokens])
+    return lambda noisy, timestep, context: {
+        "cross_attention_kwargs": grounding(both, noisy, skip_padding=skip_padding)
+    }

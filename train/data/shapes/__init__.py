@@ -1,0 +1,1 @@
+"""Shapes, a procedural world whose pictures have exact scene graphs."""

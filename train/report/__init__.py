@@ -1,0 +1,1 @@
+"""What people see of a run: metrics, pictures and pages."""

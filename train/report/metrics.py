@@ -1,0 +1,63 @@
+"""How well pictures obey their graphs, over all pictures that were judged: four metrics with 95 % intervals."""
+
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from train.data.shapes.oracle import Verdict
+
+METRICS = ("object recall", "attribute binding", "relation accuracy", "exact graph")
+RESAMPLES = 2000
+
+
+def summary(verdicts: list[Verdict]) -> dict[str, Any]:
+    """The four metrics over all objects, relations and graphs of some verdicts: `{metric: [value, low, high]}`."""
+    return {metric: with_interval(*np.array(pairs).T) for metric, pairs in verdict_counts(verdicts).items()}
+
+
+def verdict_counts(verdicts: list[Verdict]) -> dict[str, list[tuple[int, int]]]:
+    """For each metric and verdict: what was right, and out of how many."""
+    return {
+        "object recall": [(sum(d is not None for d in v.matched), len(v.matched)) for v in verdicts],
+        "attribute binding": [(sum(v.bound), len(v.bound)) for v in verdicts],
+        "relation accuracy": [(sum(v.related), len(v.related)) for v in verdicts],
+        "exact graph": [(int(v.exact), 1) for v in verdicts],
+    }
+
+
+def with_interval(hits: np.ndarray, totals: np.ndarray) -> list[float]:
+    """A ratio over graphs with its 95 % interval: [value, low, high].
+
+    Bootstrapped over whole graphs, since the objects of one picture succeed and fail together; where there is nothing
+    to resample (all right or all wrong), Wilson's interval over the graphs.
+    """
+    hits, totals = hits[totals > 0], totals[totals > 0]
+    if not len(totals):
+        return [0.0, 0.0, 1.0]  # nothing was asked, so nothing is known
+    value = float(hits.sum() / totals.sum())
+    if value in (0.0, 1.0):
+        right = len(hits) if value else 0
+        low, high = stats.binomtest(right, len(hits)).proportion_ci(method="wilson")
+    else:
+        interval = stats.bootstrap(
+            (hits, totals),
+            lambda h, t, axis: h.sum(axis=axis) / t.sum(axis=axis),
+            paired=True,
+            vectorized=True,
+            n_resamples=RESAMPLES,
+            method="percentile",
+            rng=np.random.default_rng(0),
+        ).confidence_interval
+        low, high = interval
+    return [round(value, 4), round(float(low), 4), round(float(high), 4)]
+
+
+def table(results: dict[str, dict[str, Any]]) -> str:
+    """The results as a Markdown table."""
+    lines = ["| split | variant | " + " | ".join(METRICS) + " |", "|---" * (2 + len(METRICS)) + "|"]
+    for split, variants in results.items():
+        for name, figures in variants.items():
+            cells = [f"{v:.3f} [{low:.3f}, {high:.3f}]" for v, low, high in (figures[m] for m in METRICS)]
+            lines.append(f"| {split} | ({name}) | " + " | ".join(cells) + " |")
+    return "\n".join(lines)

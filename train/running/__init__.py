@@ -1,0 +1,1 @@
+"""Running a training: the loop, its precision, and the command line."""
