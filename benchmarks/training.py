@@ -34,7 +34,7 @@ from train.bases.stable_diffusion_2 import load_checkpoint
 from train.conditioning.phrase_encoders import ClipPhrases
 from train.data.graph_samples import GraphSamples
 from train.running.loop import LoopConfig, train
-from train.running.precision import AUTO, DTYPES, NAMES, autocast, keep_frozen_in, resolved
+from train.running.precision import AUTO, DTYPES, NAMES, autocast, keep_frozen_in, resolve
 from train.train_controlnet import ControlledDenoiser, controlled_training_loss
 from train.train_gsa import Config as GSAConfig
 from train.train_gsa import GroundedDenoiser, adapter_sizes, grounded_training_loss, open_gates, parameter_groups
@@ -42,7 +42,7 @@ from train.train_layout import Config as LayoutConfig
 from train.train_layout import LayoutSamples, layout_sizes
 
 CUDA = torch.cuda.is_available()
-PRECISION = resolved(AUTO)
+PRECISION = resolve(AUTO)
 SIDE, BATCH, STEPS, ROUNDS = (512, 4, 20, 3) if CUDA else (256, 1, 3, 2)  # of `train_controlnet.py`: 512 and 4
 PICTURES = 16
 MATRIX = 8192 if CUDA else 2048
@@ -144,7 +144,7 @@ def matrix_rate() -> float:
 
 
 def fresh(checkpoint: Path) -> BaseModel:
-    return load_checkpoint(checkpoint, "epsilon").to("cuda" if CUDA else "cpu").frozen()
+    return load_checkpoint(checkpoint, "epsilon").to("cuda" if CUDA else "cpu").freeze()
 
 
 def our_case(checkpoint: Path, make: Callable) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Compares all variants on Shapes: obedience, likeness to true pictures, layouts, size and speed, on one page.
+"""Compares all variants on a data set: obedience, likeness to true pictures, layouts, size and speed, on one page.
 
     python train/compare.py
 
@@ -21,42 +21,35 @@ from torch import Tensor, nn
 from torchmetrics.image.fid import FrechetInceptionDistance
 from tqdm import tqdm
 
-from sg_models.adapters.layout_adapter import graph_batch
+from sg_models.adapters.variants import CAPTION_VARIANT, GSA, LAYOUT_CONTROLNET, VARIANTS
 from sg_models.bases import sg_mini
 from sg_models.files.whole_file import whole_file
 from train.bases.base_model import BaseModel
 from train.bases.load import load_base
-from train.conditioning.conditioners import Conditioner, GroundedConditioner, LayoutConditioner
+from train.conditioning.conditioners import Conditioner, GSAConditioner, LayoutConditioner
 from train.conditioning.sampling import draw_graphs, starting_noise
-from train.conditioning.trained_adapter import (
-    CAPTION_VARIANT,
-    LORA_VARIANT,
-    load_variant,
-    trained_variants,
-    variant_files,
-)
+from train.conditioning.trained_adapter import load_variant, trained_variants, variant_files
+from train.data.dataset import Split
+from train.data.graph_samples import GraphSamples
 from train.data.graph_variation import without_boxes
-from train.data.shapes.oracle import judge
-from train.data.shapes.scene import Scene, render, scene, seeds
-from train.data.spatial_relations import RELATIONS, nests
-from train.evaluate import TEST_SPLITS
-from train.losses.layout_losses import layout_figures
+from train.data.known_datasets import DatasetOptions, open_dataset
+from train.data.spatial_relations import nests
+from train.losses.layout_losses import box_figures
 from train.report.comparison_figure import draw_comparison
-from train.report.comparison_page import CEILING, NAMES, Comparison, Row, markdown, write_csv
-from train.report.metrics import METRICS, verdict_counts, with_interval
+from train.report.comparison_page import CEILING, Comparison, Row, markdown, title, write_csv
+from train.report.metrics import METRICS, judge_all, verdict_counts, with_interval
 from train.report.picture_grid import to_pil
 from train.running.command_line import run
-from train.running.precision import autocast, resolved
+from train.running.precision import autocast, resolve
 
-WITHOUT_LAYOUT = (CEILING, CAPTION_VARIANT, LORA_VARIANT)
-BY_LAYOUT_ALONE = ("iii", "iv")  # all that the UNet sees of a graph is its layout: measured with given boxes, too
 FEATURES = 64  # of a picture: its latents, averaged to 4 × 4
 FID_RESAMPLES = 200
+SHOWN = 8  # graphs of the figure
 CHUNK = 5  # pictures at once: on a CPU, whose caches these fit into, a little faster than 25
 
 
 @dataclass
-class Config:
+class Config(DatasetOptions):
     base: str = sg_mini.NAME
     graphs: int = 500
     """held-out graphs per split"""
@@ -96,10 +89,11 @@ class Pictures:
     seconds: float  # per picture
 
 
-def measured(config: Config, task: Task) -> Pictures:
+def load_or_measure(config: Config, task: Task) -> Pictures:
     """The measurement in `run_dir`, made now if it is not there."""
     path = config.run_dir / f"{task.name}.npz"
-    made_from = f"{fingerprint(task.variant, config.base)} {config.graphs} {config.steps} {config.mixed_precision}"
+    settings = (config.dataset, config.graphs, config.steps, config.mixed_precision)
+    made_from = " ".join(map(str, (fingerprint(task.variant, config.base), *settings)))
     if path.exists():
         with np.load(path) as kept:
             if str(kept["made_from"]) == made_from:
@@ -120,53 +114,58 @@ def fingerprint(variant: str, base: str) -> str:
 
 def measure(config: Config, task: Task) -> Pictures:
     """Draws each graph of a split once and judges the pictures."""
-    base = load_base(config.base).to("cuda" if torch.cuda.is_available() else "cpu").frozen()
-    scenes = [scene(s) for s in seeds(task.split, config.graphs)]
-    noise = starting_noise(base, task.seed, len(scenes), sg_mini.SIDE)
+    base = load_base(config.base).to("cuda" if torch.cuda.is_available() else "cpu").freeze()
+    data = open_dataset(config.dataset)
+    split = data.split(task.split, config.graphs)
+    noise = starting_noise(base, task.seed, config.graphs)
     condition = None if task.variant == CEILING else load_variant(base, task.variant)
     for part in (base.unet, base.vae):  # a seventh faster on a CPU with AVX2
         part.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     verdicts, features, seconds = [], [], 0.0
-    for first in tqdm(range(0, len(scenes), CHUNK), desc=task.name):
-        part = slice(first, first + CHUNK)
+    for places in tqdm(chunks(config.graphs), desc=task.name):
+        graphs = [split.graphs[place] for place in places]
         start = time.perf_counter()
         with autocast(base.device, config.mixed_precision):
-            pictures = drawn(base, condition, scenes[part], noise[part], task.boxes, config.steps)
+            pictures = draw(base, condition, split, places, noise[places], task.boxes, config.steps)
         seconds += time.perf_counter() - start
         seen = [np.asarray(to_pil(picture.float())) for picture in pictures]
-        verdicts += [judge(picture, made.graph) for picture, made in zip(seen, scenes[part], strict=True)]
-        features.append(picture_features(base, seen))
+        verdicts += judge_all(data, seen, graphs)
+        features.append(picture_features(base, np.stack(seen)))
     counts = verdict_counts(verdicts)
-    return Pictures(np.array([counts[metric] for metric in METRICS]), np.concatenate(features), seconds / len(scenes))
+    return Pictures(np.array([counts[metric] for metric in METRICS]), np.concatenate(features), seconds / config.graphs)
 
 
-def drawn(
-    base: BaseModel, condition: Conditioner | None, scenes: Sequence[Scene], noise: Tensor, boxes: bool, steps: int
+def draw(
+    base: BaseModel,
+    condition: Conditioner | None,
+    split: Split,
+    places: list[int],
+    noise: Tensor,
+    boxes: bool,
+    steps: int,
 ) -> Tensor:
-    """Pictures [B, 3, H, W] of scenes by a variant; by none, the true ones through the autoencoder."""
+    """Pictures [B, 3, H, W] of some scenes by a variant; by none, the true ones through the autoencoder."""
     if condition is None:
-        return base.decode(latents_of(base, [render(made) for made in scenes]))
-    graphs = [made.graph if boxes else without_boxes(made.graph) for made in scenes]
+        return base.decode(base.encode_pictures(split.pictures(places, base.side)))
+    graphs = [split.graphs[place] if boxes else without_boxes(split.graphs[place]) for place in places]
     return draw_graphs(base, condition, graphs, noise, steps=steps)
 
 
 def true_features(config: Config, split: str) -> np.ndarray:
     """Of the true pictures of the same scenes."""
-    base = load_base(config.base).frozen()
-    scenes = [scene(s) for s in seeds(split, config.graphs)]
-    parts = [scenes[first : first + CHUNK] for first in range(0, len(scenes), CHUNK)]
-    return np.concatenate([picture_features(base, [render(s) for s in part]) for part in parts])
+    base, scenes = load_base(config.base).freeze(), open_dataset(config.dataset).split(split, config.graphs)
+    parts = (scenes.pictures(places, base.side) for places in chunks(config.graphs))
+    return np.concatenate([picture_features(base, part) for part in parts])
 
 
-def latents_of(base: BaseModel, pictures: Sequence[np.ndarray]) -> Tensor:
-    """Latents [B, 4, h, w] of pictures, uint8 [H, W, 3] each."""
-    x = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 127.5 - 1
-    return base.encode_pictures(x.to(base.device))
+def chunks(count: int) -> list[list[int]]:
+    """The places 0 to count - 1, a few at a time."""
+    return [list(range(first, min(first + CHUNK, count))) for first in range(0, count, CHUNK)]
 
 
-def picture_features(base: BaseModel, pictures: Sequence[np.ndarray]) -> np.ndarray:
-    """What the Fréchet distance compares: the autoencoder's latents, averaged to 4 × 4: [B, FEATURES]."""
-    return nn.functional.adaptive_avg_pool2d(latents_of(base, pictures), 4).flatten(1).cpu().numpy()
+def picture_features(base: BaseModel, pictures: np.ndarray) -> np.ndarray:
+    """What the Fréchet distance compares, of pictures, uint8 [B, H, W, 3]: latents averaged to 4 × 4: [B, FEATURES]."""
+    return nn.functional.adaptive_avg_pool2d(base.encode_pictures(pictures), 4).flatten(1).cpu().numpy()
 
 
 def frechet_distance(features: np.ndarray, true: np.ndarray) -> float:
@@ -195,7 +194,7 @@ def distance_with_interval(features: np.ndarray, true: np.ndarray) -> list[float
 def of_all_seeds(config: Config, variant: str, split: str, boxes: bool = False) -> list[Pictures]:
     """The measurements of a variant on a split: with given boxes, and of the ceiling, there is one."""
     count = 1 if variant == CEILING or boxes else config.seeds
-    return [measured(config, Task(variant, split, seed, boxes)) for seed in range(count)]
+    return [load_or_measure(config, Task(variant, split, seed, boxes)) for seed in range(count)]
 
 
 def counts(found: Sequence[Pictures]) -> dict[str, np.ndarray]:
@@ -208,7 +207,7 @@ def counts(found: Sequence[Pictures]) -> dict[str, np.ndarray]:
 
 def nesting(config: Config, variant: str, split: str) -> dict[str, list[float]]:
     """Relations and exact graphs, apart for graphs with and without an object inside another."""
-    nested = np.array([nests(scene(s).graph) for s in seeds(split, config.graphs)])
+    nested = np.array([nests(graph) for graph in open_dataset(config.dataset).split(split, config.graphs).graphs])
     found = counts(of_all_seeds(config, variant, split))
     return {
         f"{metric}, {name}": with_interval(*found[metric][which].T)
@@ -223,10 +222,10 @@ def row(config: Config, variant: str, split: str, true: np.ndarray, boxes: bool 
     figures = {metric: with_interval(*of_graphs.T) for metric, of_graphs in counts(found).items()}
     figures["FID"] = distance_with_interval(np.concatenate([one.features for one in found]), true)
     seconds = float(np.median([one.seconds for one in found]))  # what else the machine did slows some of them down
-    return Row(split, variant, figures, *trained(variant, config.base), seconds)
+    return Row(split, variant, figures, *training_cost(variant, config.base), seconds)
 
 
-def trained(variant: str, base: str) -> tuple[int, int]:
+def training_cost(variant: str, base: str) -> tuple[int, int]:
     """How many parameters a variant adds to its base, and in how many steps the last of its files was trained."""
     parameters, steps = 0, 0
     for path in variant_files(variant, base)[1:]:
@@ -236,36 +235,30 @@ def trained(variant: str, base: str) -> tuple[int, int]:
     return parameters, steps
 
 
-def layouts(base: BaseModel, variant: str, split: str, count: int) -> dict[str, float]:
+def layouts(base: BaseModel, variant: str, split: Split) -> dict[str, float]:
     """Mean IoU of a variant's predicted boxes with the true ones, and how many layouts obey their graph."""
     loaded = load_variant(base, variant)
-    assert isinstance(loaded, GroundedConditioner | LayoutConditioner), variant
-    predictor = loaded.adapter.layout if isinstance(loaded, GroundedConditioner) else loaded.adapter.layout.box
-    graphs = [scene(s).graph for s in seeds(split, count)]
-    bare = [without_boxes(graph) for graph in graphs]
-    batch = graph_batch(bare, loaded.encode(bare)).to(base.device)
-    true = torch.tensor([thing.box for graph in graphs for thing in graph.objects])
-    relation = torch.tensor([RELATIONS.index(r.predicate) for graph in graphs for r in graph.relations])
-    batch.layout, batch.relation = true.to(base.device), relation.to(base.device)
-    features = loaded.adapter.graph_encoder(batch.x, batch.edge_attr, batch.edge_index)
-    return layout_figures(predictor(*features, batch), batch)
+    assert isinstance(loaded, GSAConditioner | LayoutConditioner), variant
+    bare = GraphSamples(split, torch.zeros(len(split.graphs), 0), loaded.encode).without_boxes().to(base.device)
+    return box_figures(loaded.adapter.predict_boxes(bare), bare)
 
 
 def compare(config: Config, variants: Sequence[str]) -> Comparison:
     """Everything the page shows."""
-    with_layout = [name for name in variants if name not in WITHOUT_LAYOUT]
-    true = {split: true_features(config, split) for split in TEST_SPLITS}
-    split = TEST_SPLITS[0]
+    data = open_dataset(config.dataset)
+    with_layout = [name for name in variants if name != CEILING and VARIANTS[name].kind in (GSA, LAYOUT_CONTROLNET)]
+    true = {split: true_features(config, split) for split in data.test_splits}
+    split = data.test_splits[0]
     return Comparison(
-        rows=[row(config, variant, split, true[split]) for split in TEST_SPLITS for variant in variants],
+        rows=[row(config, variant, split, true[split]) for split in data.test_splits for variant in variants],
         with_boxes=[
             row(config, variant, split, true[split], boxes=True)
             for variant in with_layout
-            if variant in BY_LAYOUT_ALONE
+            if VARIANTS[variant].kind == LAYOUT_CONTROLNET  # all that the UNet sees of a graph is its layout
         ],
         layouts={
-            (split, variant): layouts(load_base(config.base).frozen(), variant, split, config.graphs)
-            for split in TEST_SPLITS
+            (split, variant): layouts(load_base(config.base).freeze(), variant, data.split(split, config.graphs))
+            for split in data.test_splits
             for variant in with_layout
         },
         nesting={variant: nesting(config, variant, split) for variant in variants},
@@ -273,9 +266,9 @@ def compare(config: Config, variants: Sequence[str]) -> Comparison:
 
 
 def main(config: Config) -> None:
-    config = replace(config, mixed_precision=resolved(config.mixed_precision))
+    config = replace(config, mixed_precision=resolve(config.mixed_precision))
     variants = [CEILING, CAPTION_VARIANT, *trained_variants(config.base)]
-    if missing := ", ".join(f"({name})" for name in NAMES if name not in variants):
+    if missing := ", ".join(f"({name})" for name in VARIANTS if name not in variants):
         print(f"left out, for they are not trained: {missing}")
     found = compare(config, variants)
     settings = {name: getattr(config, name) for name in ("graphs", "seeds", "steps", "mixed_precision")}
@@ -284,9 +277,10 @@ def main(config: Config) -> None:
     with whole_file(config.docs / "results.md") as file:
         file.write_text(text, "utf-8")
     write_csv(found, config.docs / "results.csv")
-    shown = [without_boxes(scene(s).graph) for s in seeds(TEST_SPLITS[0], 8)]
-    described = {name: NAMES[name] for name in variants if name != CEILING}
-    draw_comparison(config.base, described, shown, config.docs / "results.png")
+    data = open_dataset(config.dataset)
+    shown = [without_boxes(graph) for graph in data.split(data.test_splits[0], SHOWN).graphs]
+    titles = {name: title(name) for name in variants if name != CEILING}
+    draw_comparison(config.base, titles, shown, config.docs / "results.png")
 
 
 if __name__ == "__main__":

@@ -16,13 +16,13 @@ from diffusers.models.attention import GatedSelfAttentionDense
 from torch import Tensor
 
 from sg_models.adapters.adapter import Adapter, AdapterError, write_adapter
+from sg_models.adapters.variants import CLIP, GSA_START
 from train.bases.ldm_names import block_addresses
 from train.bases.model_folders import ADAPTERS
-from train.bases.stable_diffusion_2 import CONTEXT_DIM, NAMES
+from train.bases.stable_diffusion_2 import CONTEXT_DIM, release_that_predicts
 from train.conditioning.grounded_unet import block_sizes
 from train.running.command_line import run
 
-KIND = "gsa-start"
 DATASET = "igligen"
 
 
@@ -62,10 +62,10 @@ def main(config: Config) -> None:
             f"{config.source} is for a UNet with a text of {token_dim} numbers, as Stable Diffusion 1.x has; "
             f"2.x has {CONTEXT_DIM}: take igligen-sd2.1"
         )
-    base = NAMES[prediction_type]
+    base = release_that_predicts(prediction_type).name
     sizes = {"token_dim": token_dim, "position_frequencies": 0, "blocks": block_sizes(unet)}
     out = config.out or ADAPTERS / f"igligen-start-{base}.safetensors"
-    write_adapter(out, Adapter(KIND, base, prediction_type, "clip", sizes, DATASET, 0, gated_attention(unet)))
+    write_adapter(out, Adapter(GSA_START, base, prediction_type, CLIP, sizes, DATASET, 0, gated_attention(unet)))
     print(out)
 
 

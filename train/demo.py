@@ -17,7 +17,9 @@ from sg_models.graph.scene_graph import SceneGraph
 from train.bases.load import load_base
 from train.conditioning.sampling import draw_graphs, starting_noise
 from train.conditioning.trained_adapter import load_variant
-from train.data.shapes.oracle import Verdict, judge
+from train.data.known_datasets import DatasetOptions, open_dataset
+from train.data.verdict import Verdict
+from train.report.metrics import judge_all
 from train.report.picture_grid import to_pil
 from train.running.command_line import run
 from train.sample import read_graphs
@@ -29,7 +31,7 @@ RIGHT, WRONG, INK, PAPER = "#1d8a3c", "#c4261d", "#14202b", "#ffffff"
 
 
 @dataclass
-class Config:
+class Config(DatasetOptions):
     graphs: Path = GRAPHS
     """a folder of graphs, or one file"""
     adapter: str = "vi"
@@ -41,33 +43,34 @@ class Config:
 
 def main(config: Config) -> None:
     graphs = read_graphs([str(config.graphs)])
-    base = load_base(sg_mini.NAME).frozen()
+    base = load_base(sg_mini.NAME).freeze()
     condition = load_variant(base, config.adapter)
-    noise = starting_noise(base, config.seed, config.n, sg_mini.SIDE)
+    noise = starting_noise(base, config.seed, config.n)
     wanted = [graph for graph in graphs.values() for _ in range(config.n)]
     pictures = [to_pil(p) for p in draw_graphs(base, condition, wanted, noise.repeat(len(graphs), 1, 1, 1))]
-    rows = [_row(graph, pictures[i * config.n : (i + 1) * config.n]) for i, graph in enumerate(graphs.values())]
+    verdicts = judge_all(open_dataset(config.dataset), [np.asarray(picture) for picture in pictures], wanted)
+    judged = list(zip(pictures, verdicts, strict=True))
+    rows = [_row(graph, judged[i * config.n : (i + 1) * config.n]) for i, graph in enumerate(graphs.values())]
     with whole_file(config.out) as file:
         _stack(rows).save(file, "PNG")
     print(config.out.resolve())
 
 
-def _row(graph: SceneGraph, pictures: list[Image.Image]) -> Image.Image:
+def _row(graph: SceneGraph, judged: list[tuple[Image.Image, Verdict]]) -> Image.Image:
     """One graph: its drawing, then each picture with boxes and a line per object and relation."""
     side = sg_mini.SIDE * SCALE
     lines = len(graph.objects) + len(graph.relations)
     height = MARGIN + side + MARGIN // 2 + lines * LINE
-    row = Image.new("RGB", (MARGIN + (side + MARGIN) * (1 + len(pictures)), height), PAPER)
+    row = Image.new("RGB", (MARGIN + (side + MARGIN) * (1 + len(judged)), height), PAPER)
     row.paste(draw_scene_graph(graph, side, side), (MARGIN, MARGIN))
-    for i, picture in enumerate(pictures, start=1):
-        verdict = judge(np.asarray(picture), graph)
+    for i, (picture, verdict) in enumerate(judged, start=1):
         left = MARGIN + i * (side + MARGIN)
-        row.paste(_boxed(picture, verdict), (left, MARGIN))
+        row.paste(_draw_boxes(picture, verdict), (left, MARGIN))
         _write_verdict(ImageDraw.Draw(row), graph, verdict, left, MARGIN + side + MARGIN // 2)
     return row
 
 
-def _boxed(picture: Image.Image, verdict: Verdict) -> Image.Image:
+def _draw_boxes(picture: Image.Image, verdict: Verdict) -> Image.Image:
     """The picture enlarged, with the oracle's boxes: green where an object of the graph is meant, red elsewhere."""
     large = picture.resize((picture.width * SCALE, picture.height * SCALE), Image.Resampling.NEAREST)
     draw = ImageDraw.Draw(large)

@@ -1,9 +1,9 @@
-"""Measures how well pictures obey their graphs, on held-out scenes of Shapes, with the oracle as the judge.
+"""Measures how well pictures obey their graphs, on a data set's test splits, with its own judge.
 
     python train/evaluate.py --base sg-mini --adapter vi --json results.json
 
-Variant (i), the graph told as a caption, is measured beside the adapter on the same graphs and the same noise. All of
-this is a synthetic world: it says which conditioning works, not how Stable Diffusion 2.1 would do on photographs.
+Variant (i), the graph as a caption, is measured beside the adapter on the same graphs and the same noise. Shapes is a
+synthetic world: it says which conditioning works, not how Stable Diffusion 2.1 would do on photographs.
 """
 
 import json
@@ -15,25 +15,25 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from sg_models.adapters.variants import CAPTION_VARIANT
 from sg_models.bases import sg_mini
 from sg_models.files.whole_file import whole_file
 from train.bases.base_model import BaseModel
 from train.bases.load import load_base
-from train.conditioning.conditioners import Conditioner, GroundedConditioner
+from train.conditioning.conditioners import Conditioner, GSAConditioner
 from train.conditioning.sampling import STEPS, draw_graphs, starting_noise
-from train.conditioning.trained_adapter import CAPTION_VARIANT, NO_ADAPTER, load_variant
+from train.conditioning.trained_adapter import NO_ADAPTER, load_variant
+from train.data.dataset import Dataset
 from train.data.graph_variation import without_boxes
-from train.data.shapes.oracle import Verdict, judge
-from train.data.shapes.scene import scene, seeds
-from train.report.metrics import summary, table
+from train.data.known_datasets import DatasetOptions, open_dataset
+from train.data.verdict import Verdict
+from train.report.metrics import judge_all, result_table, summary
 from train.report.picture_grid import to_pil
 from train.running.command_line import UsageError, run
 
-TEST_SPLITS = ("held-out", "compositional")
-
 
 @dataclass
-class Config:
+class Config(DatasetOptions):
     base: str = sg_mini.NAME
     adapter: str = "vi"
     """a variant's name, the path of an adapter file, or none"""
@@ -46,7 +46,7 @@ class Config:
     guidance: float | None = None
     """of both variants; if left out, what serves each best"""
     on_negative: bool = True
-    """of gated self-attention: whether the negative prompt is told "no graph", or is the base's own"""
+    """of gated self-attention: whether the negative prompt gets the tokens for "no graph", or is the base's own"""
     batch_size: int = 50
     json: Path | None = None
     """write the figures there too"""
@@ -55,12 +55,13 @@ class Config:
 def main(config: Config) -> None:
     if config.graphs < 2:
         raise UsageError("--graphs must be at least 2: an interval needs more than one graph")
-    variants = {name: ready(config, name) for name in (CAPTION_VARIANT, config.adapter) if name != NO_ADAPTER}
+    data = open_dataset(config.dataset)
+    variants = {name: load(config, name) for name in (CAPTION_VARIANT, config.adapter) if name != NO_ADAPTER}
     results = {
-        split: {name: measure(base, name, condition, split, config) for name, (base, condition) in variants.items()}
-        for split in TEST_SPLITS
+        split: {name: measure(*loaded, name, data, split, config) for name, loaded in variants.items()}
+        for split in data.test_splits
     }
-    print(table(results))
+    print(result_table(results))
     if config.json:
         settings = {"base": config.base, "graphs": config.graphs, "seed": config.seed, "steps": config.steps}
         settings["on_negative"] = config.on_negative
@@ -72,28 +73,28 @@ def main(config: Config) -> None:
             file.write_text(text + "\n", "utf-8")
 
 
-def ready(config: Config, name: str) -> tuple[BaseModel, Conditioner]:
+def load(config: Config, name: str) -> tuple[BaseModel, Conditioner]:
     """A variant, and a base of its own: variants change the UNet that they are put into."""
-    base = load_base(config.base).to("cuda" if torch.cuda.is_available() else "cpu").frozen()
-    if base.name != sg_mini.NAME:
-        raise UsageError("the oracle knows Shapes only, so this measures SG-Mini; write --base sg-mini")
+    base = load_base(config.base).to("cuda" if torch.cuda.is_available() else "cpu").freeze()
     condition = load_variant(base, name, config.bert)
-    if isinstance(condition, GroundedConditioner):
+    if isinstance(condition, GSAConditioner):
         condition.on_negative = config.on_negative
     elif name == config.adapter and not config.on_negative:
         raise UsageError(f"--no-on-negative is for gated self-attention, (v) to (vii); ({name}) has none")
     return base, condition
 
 
-def measure(base: BaseModel, name: str, condition: Conditioner, split: str, config: Config) -> dict[str, Any]:
+def measure(
+    base: BaseModel, condition: Conditioner, name: str, data: Dataset, split: str, config: Config
+) -> dict[str, Any]:
     """Draws each graph of a split once and judges the pictures; each metric with its 95 % interval."""
-    graphs = [without_boxes(scene(s).graph) for s in seeds(split, config.graphs)]
-    noise = starting_noise(base, config.seed, len(graphs), sg_mini.SIDE)
+    graphs = [without_boxes(graph) for graph in data.split(split, config.graphs).graphs]
+    noise = starting_noise(base, config.seed, len(graphs))
     verdicts: list[Verdict] = []
     for start in tqdm(range(0, len(graphs), config.batch_size), desc=f"({name}), {split}"):
         part = slice(start, start + config.batch_size)
         pictures = draw_graphs(base, condition, graphs[part], noise[part], steps=config.steps, guidance=config.guidance)
-        verdicts += [judge(np.asarray(to_pil(p)), g) for p, g in zip(pictures, graphs[part], strict=True)]
+        verdicts += judge_all(data, [np.asarray(to_pil(p)) for p in pictures], graphs[part])
     return summary(verdicts)
 
 

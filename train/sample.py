@@ -28,7 +28,7 @@ class Config(BaseOptions):
     graph: list[str]
     """.json or .txt files in any accepted format, folders of them, or - for standard input"""
     adapter: str = "vi"
-    """a variant's name, the path of an adapter file, or none: the graph told as a caption, variant (i)"""
+    """a variant's name, the path of an adapter file, or none: the graph as a caption, variant (i)"""
     bert: str | None = None
     """a folder or hub id of the BERT that the adapter was trained with, if not the packaged one"""
     out: Path = Path("pictures")
@@ -50,13 +50,12 @@ def main(config: Config) -> None:
     if config.side is not None and (config.side < 16 or config.side % 8):
         raise UsageError("--side must be a multiple of 8, and at least 16")
     graphs = read_graphs(config.graph)
-    base = load_base(config.base, config.prediction_type).to("cuda" if torch.cuda.is_available() else "cpu").frozen()
+    base = load_base(config.base, config.prediction_type).to("cuda" if torch.cuda.is_available() else "cpu").freeze()
     condition = load_variant(base, config.adapter, config.bert)
     for name, graph in graphs.items():
         _named(name, lambda graph=graph: condition.check_fits(graph))
     config.out.mkdir(parents=True, exist_ok=True)
-    side = config.side or base.unet.config["sample_size"] * 8
-    noise = starting_noise(base, config.seed, config.n, side)
+    noise = starting_noise(base, config.seed, config.n, config.side)
     jobs = [(name, k) for name in graphs for k in range(config.n)]
     for start in tqdm(range(0, len(jobs), config.batch_size), unit="batch", disable=len(jobs) <= config.batch_size):
         part = jobs[start : start + config.batch_size]

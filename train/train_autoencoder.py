@@ -14,11 +14,13 @@ import numpy as np
 import torch
 from diffusers import AutoencoderTiny
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from sg_models.bases import sg_mini
 from sg_models.files.safetensors_file import write_weights
-from train.data.shapes.scene import SIDE, Scene, ShapeObject, relation_between, render, scene, seeds
+from train.data.dataset import TRAIN, VALIDATION
+from train.data.graph_samples import sample_rng
+from train.data.shapes.scene import SIDE, ShapeObject, relation_between
+from train.data.shapes.shapes_dataset import ShapesSplit
 from train.data.spatial_relations import INSIDE
 from train.report.picture_grid import save_grid
 from train.running.command_line import run
@@ -26,6 +28,7 @@ from train.running.loop import LoopConfig, train
 
 NESTED_RATE = 0.4  # of the windows are around an object inside another: the hardest thing to keep
 SQUARED_WEIGHT = 4.0
+WINDOWS = 0  # what a sample's random numbers are for, beside other scripts' uses of the same index
 SCALE_WEIGHT = 0.02  # of the latents' distance from zero mean and unit scale
 
 
@@ -48,16 +51,16 @@ class Config(LoopConfig):
 class Crops:
     """Windows of Shapes pictures by sample index, each with some object in it: plain background teaches nothing."""
 
-    def __init__(self, count: int, crop: int) -> None:
-        self.crop = crop
-        scenes = [scene(seed) for seed in seeds("train", count)]
-        self.pictures = as_tensor(scenes)
+    def __init__(self, split: ShapesSplit, crop: int, seed: int = 0) -> None:
+        self.crop, self.seed = crop, seed
+        scenes = split.scenes
+        self.pictures = as_tensor(split)
         self.things = [(i, thing) for i, s in enumerate(scenes) for thing in s.objects]
         self.nested = [(i, thing) for i, thing in self.things if any(is_inside(thing, o) for o in scenes[i].objects)]
 
     def __call__(self, indices: Sequence[int]) -> Tensor:
         """[B, 3, C, C] in [-1, 1]."""
-        windows = torch.stack([self._window(np.random.default_rng(i)) for i in indices])
+        windows = torch.stack([self._window(sample_rng(i, WINDOWS, self.seed)) for i in indices])
         return (windows.float() / 127.5 - 1).to(memory_format=torch.channels_last)
 
     def _window(self, rng: np.random.Generator) -> Tensor:
@@ -84,17 +87,17 @@ class NoisyAutoencoder(nn.Module):
         return z, self.autoencoder.decode(noisy).sample.float()  # pyright: ignore[reportAttributeAccessIssue]
 
 
-def as_tensor(scenes: list[Scene]) -> Tensor:
-    """Pictures of scenes: uint8 [count, 3, 128, 128]."""
-    pictures = [render(s) for s in tqdm(scenes, desc="rendering", mininterval=5)]
-    return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).contiguous()
+def as_tensor(split: ShapesSplit) -> Tensor:
+    """The pictures of a split: uint8 [count, 3, 128, 128]."""
+    pictures = split.pictures(range(len(split.scenes)), SIDE)
+    return torch.from_numpy(pictures).permute(0, 3, 1, 2).contiguous()
 
 
 def is_inside(thing: ShapeObject, other: ShapeObject) -> bool:
     return relation_between(thing, other) == INSIDE
 
 
-def loss(model: nn.Module, x: Tensor, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
+def loss(model: nn.Module, x: Tensor, generator: torch.Generator, step: int) -> tuple[Tensor, dict[str, float]]:
     x = x.to(generator.device)
     z, reconstruction = model(x, generator)
     difference = reconstruction - x
@@ -106,8 +109,8 @@ def loss(model: nn.Module, x: Tensor, generator: torch.Generator) -> tuple[Tenso
 
 
 def main(config: Config) -> None:
-    crops = Crops(config.pictures, config.crop)
-    validation = as_tensor([scene(seed) for seed in seeds("val", 16)]).float() / 127.5 - 1
+    crops = Crops(ShapesSplit(TRAIN, config.pictures), config.crop, config.seed)
+    validation = as_tensor(ShapesSplit(VALIDATION, 16)).float() / 127.5 - 1
     autoencoder = AutoencoderTiny(**sg_mini.AUTOENCODER)  # pyright: ignore[reportArgumentType]
     autoencoder.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 

@@ -15,19 +15,21 @@ from accelerate import PartialState
 from diffusers import AutoencoderTiny, UNet2DConditionModel
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from tqdm import tqdm
 from transformers import CLIPTextConfig, CLIPTextModelWithProjection
 
 from sg_models.bases import sg_mini
 from sg_models.files.safetensors_file import write_weights
 from train.bases.attention import train_attention
-from train.bases.base_model import BaseModel
+from train.bases.base_model import BaseModel, predict
 from train.bases.model_folders import CHECKPOINTS
 from train.bases.sg_mini_checkpoint import load_sg_mini, sg_mini_tensors
-from train.conditioning.conditioners import GROUNDED_PROMPT, CaptionConditioner
+from train.conditioning.conditioners import GRAPH_PROMPT, CaptionConditioner
 from train.conditioning.sampling import draw_graphs, starting_noise
-from train.data.latents import shapes_latents
-from train.data.shapes.scene import Scene, scene, seeds, web_caption
+from train.data.dataset import TRAIN, VALIDATION
+from train.data.graph_samples import sample_rng
+from train.data.latents import split_latents
+from train.data.shapes.scene import Scene, web_caption
+from train.data.shapes.shapes_dataset import ShapesSplit
 from train.losses.denoising import diffusion_loss
 from train.report.picture_grid import save_grid
 from train.running.command_line import run
@@ -35,6 +37,7 @@ from train.running.loop import LoopConfig, train
 
 EMPTY_RATE = 0.10
 BARE_RATE = 0.05
+CAPTIONS = 11  # what a sample's random numbers are for, beside other scripts' uses of the same index
 
 
 @dataclass
@@ -47,12 +50,24 @@ class Config(LoopConfig):
     preview_every: int = 1000
     pictures: int = 20000
     """training pictures, encoded before the start"""
-    latents_dir: Path = Path("runs/shapes")
+    latents_dir: Path = Path("runs/latents")
     text_encoder: Path = Path("runs/text_encoder/text_encoder.safetensors")
     autoencoder: Path = Path("runs/autoencoder/autoencoder.safetensors")
     init_from: Path | None = None
     """a checkpoint whose UNet to start from; without one, a fresh UNet"""
     out: Path = CHECKPOINTS / sg_mini.CHECKPOINT
+
+
+class Denoiser(nn.Module):
+    """The UNet, called as everywhere."""
+
+    def __init__(self, unet: UNet2DConditionModel) -> None:
+        super().__init__()
+        self.unet = unet
+
+    def forward(self, noisy: Tensor, timesteps: Tensor, context: Tensor) -> Tensor:
+        """noisy [B, 4, H, W], context [B, 77, D] → the UNet's prediction."""
+        return predict(self.unet, noisy, timesteps, context)
 
 
 def assemble(config: Config) -> tuple[BaseModel, CLIPTextModelWithProjection, AutoencoderTiny]:
@@ -76,42 +91,44 @@ def half(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def training_caption(scene: Scene, rng: np.random.Generator) -> str:
-    """What the UNet is told about a scene in training."""
+    """The prompt that the UNet gets for a scene in training."""
     choice = rng.random()
     if choice < EMPTY_RATE:
         return ""
-    return GROUNDED_PROMPT if choice < EMPTY_RATE + BARE_RATE else web_caption(scene, rng)
+    return GRAPH_PROMPT if choice < EMPTY_RATE + BARE_RATE else web_caption(scene, rng)
 
 
 def main(config: Config) -> None:
     base, text_encoder, autoencoder = assemble(config)
     base.to(PartialState().device)
-    latents = shapes_latents(base, config.latents_dir, "train", config.pictures)
-    scenes = [scene(s) for s in tqdm(seeds("train", config.pictures), desc="scenes", mininterval=5)]
-    shown = [scene(s).graph for s in seeds("val", 16)]
-    base.frozen()
-    unet = base.unet.requires_grad_(True).train()
-    train_attention(unet)
+    split = ShapesSplit(TRAIN, config.pictures)
+    latents, scenes = split_latents(base, split, config.latents_dir), split.scenes
+    shown = ShapesSplit(VALIDATION, 16).graphs
+    base.freeze()
+    model = Denoiser(base.unet.requires_grad_(True).train())
+    train_attention(base.unet)
 
     def batch(indices: Sequence[int]) -> tuple[Tensor, list[str]]:
-        rngs = [np.random.default_rng((i, 11)) for i in indices]
+        rngs = [sample_rng(i, CAPTIONS, config.seed) for i in indices]
         which = [int(rng.integers(len(scenes))) for rng in rngs]
         return latents[which], [training_caption(scenes[w], rng) for w, rng in zip(which, rngs, strict=True)]
 
     def loss(
-        model: nn.Module, pair: tuple[Tensor, list[str]], generator: torch.Generator
+        model: nn.Module, pair: tuple[Tensor, list[str]], generator: torch.Generator, step: int
     ) -> tuple[Tensor, dict[str, float]]:
         x, captions = pair
-        noisy, timesteps, target = base.noised(x.to(base.device), generator)
-        predicted = model(noisy, timesteps, base.encode_prompts(captions)).sample
+        noisy, timesteps, target = base.add_noise(x.to(base.device), generator)
+        predicted = model(noisy, timesteps, base.encode_prompts(captions))
         return diffusion_loss(base, predicted, target, timesteps), {}
 
     def preview(model: nn.Module, path: Path) -> None:
-        noise = starting_noise(base, 0, len(shown), sg_mini.SIDE)
+        noise = starting_noise(base, 0, len(shown))
         save_grid(draw_graphs(base, CaptionConditioner(base), shown, noise), f"{path}.png")
 
-    train(config, unet, loss, batch, preview=preview)
-    write_weights(config.out, half(sg_mini_tensors(text_encoder, unet, autoencoder)), {"modelspec.title": "SG-Mini"})
+    train(config, model, loss, batch, preview=preview)
+    write_weights(
+        config.out, half(sg_mini_tensors(text_encoder, base.unet, autoencoder)), {"modelspec.title": "SG-Mini"}
+    )
 
 
 if __name__ == "__main__":

@@ -1,48 +1,44 @@
-"""Trains Structure-CLIP on Shapes: SG-Mini's CLIP with structured knowledge, on graphs and their hard negatives.
+"""Trains Structure-CLIP: a base's CLIP with structured knowledge, on graphs and their hard negatives.
 
     python train/train_structure_clip.py
 
-Text and picture tower go on from `train_text_encoder.py`; the knowledge encoder is new. The text tower stays frozen,
-unlike the paper's: its states are what the UNet is conditioned on. The losses are the paper's: a hinge against other
-captions of the batch, soon against the hardest one alone, and a margin against the caption of the swapped graph. Last,
-it measures on 2,000 held-out pictures how often the true caption beats the swapped one, before and after.
+On SG-Mini, text and picture tower go on from `train_text_encoder.py`; on another base the text tower is the base's own,
+read at the layer that its UNet is conditioned on, and the picture tower is new. The knowledge encoder is new, the text
+tower frozen. The losses are the paper's: a hinge against other captions of the batch, soon against the hardest one
+alone, and a margin against the caption of the swapped graph. Last, it measures on held-out pictures how often the true
+caption beats the swapped one, before and after.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import torch
-import torch.nn.functional as F
 from accelerate import PartialState
 from safetensors.torch import load_file
-from torch import Tensor, nn
-from tqdm import tqdm
+from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModelWithProjection
 
 from sg_models.adapters.adapter import Adapter, write_adapter
-from sg_models.adapters.structure_clip import KNOWLEDGE, STRUCTURE_CLIP, graph_knowledge
+from sg_models.adapters.structure_clip import KNOWLEDGE
+from sg_models.adapters.variants import STRUCTURE_CLIP, structure_clip_name
 from sg_models.bases import sg_mini
-from sg_models.graph.caption import caption
-from sg_models.graph.hard_negatives import hard_negative
-from sg_models.graph.scene_graph import SceneGraph
 from sg_models.layers.knowledge_encoder import KnowledgeEncoder
 from train.bases.clip_tokenizer import clip_tokenizer, token_ids
+from train.bases.load import BaseOptions, load_base
 from train.bases.model_folders import ADAPTERS
 from train.conditioning.phrase_encoders import TokenMeans
-from train.data.shapes.scene import SIDE, render, scene, seeds
-from train.running.command_line import run
+from train.data.dataset import TRAIN, VALIDATION
+from train.data.known_datasets import DatasetOptions, open_dataset
+from train.objectives.picture_tower import PictureTower
+from train.objectives.structure_clip import Pairs, StructureCLIP, StructureClipObjective, accuracy, parameter_groups
+from train.running.command_line import UsageError, run
 from train.running.loop import LoopConfig, train
-from train.train_text_encoder import PART, PictureTower
 
-HARDEST_MARGIN, SWAPPED_MARGIN, SWAPPED_WEIGHT = 0.2, 0.1, 5.0  # of the released training script
-MEAN_NEGATIVES_STEPS = 100  # before it takes the hardest
-GATE_SPEED = 10  # the gate learns this much faster than the rest
+VALIDATION_PAIRS = 400
 
 
 @dataclass
-class Config(LoopConfig):
+class Config(LoopConfig, BaseOptions, DatasetOptions):
     steps: int = 2000
     batch_size: int = 96
     learning_rate: float = 1e-3
@@ -50,8 +46,9 @@ class Config(LoopConfig):
     mixed_precision: str = "no"
     run_dir: Path = Path("runs/structure-clip")
     pictures: int = 12000
-    """training pictures, rendered before the start"""
+    """training pictures, read before the start"""
     text_encoder: Path = Path("runs/text_encoder/text_encoder.safetensors")
+    """what train_text_encoder.py wrote, for SG-Mini"""
     picture_tower: Path = Path("runs/text_encoder/picture_tower.safetensors")
     layers: int = 4
     heads: int = 4
@@ -63,50 +60,62 @@ class Config(LoopConfig):
     """λ, of the knowledge beside the caption; 0.2 in the released script, whose text tower learns along"""
     pairs: int = 2000
     """held-out pictures for the measurement at the end"""
-    out: Path = ADAPTERS / "structure-clip-sg-mini.safetensors"
+    out: Path | None = None
+    """the adapter file, models/scene_graph/structure-clip-<base>.safetensors if left out"""
 
 
-class StructureCLIP(nn.Module):
-    """Embeddings of pictures, and of graphs as caption and triples."""
+@dataclass(frozen=True)
+class TextTower:
+    """A base's text model, frozen, and the pictures' side and tower that belong to it."""
 
-    def __init__(self, config: Config) -> None:
-        super().__init__()
-        self.text = CLIPTextModelWithProjection(CLIPTextConfig(**sg_mini.TEXT_MODEL))
-        self.text.load_state_dict(load_file(config.text_encoder))
-        self.text.requires_grad_(False).eval()
-        dim = sg_mini.TEXT_MODEL["projection_dim"]
-        self.picture = PictureTower(dim)
-        self.picture.load_state_dict(load_file(config.picture_tower))
-        self.knowledge = KnowledgeEncoder(**knowledge_sizes(config))
-        self.knowledge_weight = config.knowledge_weight
-        self.captions: dict[str, Tensor] = {}  # their embeddings do not change in a run
-        self.words = TokenMeans(clip_tokenizer(), self.text.get_input_embeddings().weight, config.length)
-
-    def forward(self, pictures: Tensor, graphs: Sequence[SceneGraph]) -> tuple[Tensor, Tensor]:
-        """pictures [B, 3, 64, 64] in [-1, 1] and G graphs → embeddings [B, D] and [G, D] of unit length."""
-        return F.normalize(self.picture(pictures).float(), dim=-1), self.embed(graphs)
-
-    def embed(self, graphs: Sequence[SceneGraph]) -> Tensor:
-        """Graphs as caption and triples: [G, D] of unit length."""
-        knowledge = graph_knowledge(graphs, self.words, self.knowledge).float()
-        return F.normalize(self.read([caption(graph) for graph in graphs]) + self.knowledge_weight * knowledge, dim=-1)
-
-    @torch.no_grad()
-    def read(self, captions: Sequence[str]) -> Tensor:
-        """Captions as plain CLIP embeds them: [G, D] of unit length."""
-        device = self.knowledge.gate.device
-        new = [text for text in dict.fromkeys(captions) if text not in self.captions]
-        if new:
-            embeddings = self.text(input_ids=token_ids(self.words.tokenizer, new).to(device)).text_embeds
-            self.captions |= dict(zip(new, F.normalize(embeddings.float(), dim=-1).cpu(), strict=True))
-        return torch.stack([self.captions[text] for text in captions]).to(device)
+    base: str
+    prediction_type: str
+    embed: Callable[[list[str]], Tensor]  # P captions → [P, D]
+    words: TokenMeans
+    dim: int
+    picture: PictureTower
+    side: int
 
 
-def knowledge_sizes(config: Config) -> dict[str, int]:
+def load_towers(config: Config) -> TextTower:
+    """The towers that the options name, on this process's device; raises `UsageError` where SG-Mini's are missing."""
+    return sg_mini_towers(config) if config.base == sg_mini.NAME else base_towers(config)
+
+
+def sg_mini_towers(config: Config) -> TextTower:
+    """Both as `train_text_encoder.py` wrote them, the text tower with its last layer and projection."""
+    for path in (config.text_encoder, config.picture_tower):
+        if not path.exists():
+            raise UsageError(f"there is no {path}; run train/train_text_encoder.py first")
+    text = CLIPTextModelWithProjection(CLIPTextConfig(**sg_mini.TEXT_MODEL))
+    text.load_state_dict(load_file(config.text_encoder))
+    text.requires_grad_(False).eval().to(PartialState().device)
+    picture = PictureTower(sg_mini.TEXT_MODEL["projection_dim"])
+    picture.load_state_dict(load_file(config.picture_tower))
+    tokenizer = clip_tokenizer()
+
+    def embed(captions: list[str]) -> Tensor:
+        return text(input_ids=token_ids(tokenizer, captions).to(text.device)).text_embeds
+
+    words = TokenMeans(tokenizer, text.get_input_embeddings().weight, config.length)
+    dim = sg_mini.TEXT_MODEL["projection_dim"]
+    return TextTower(sg_mini.NAME, sg_mini.PREDICTION_TYPE, embed, words, dim, picture, sg_mini.SIDE)
+
+
+def base_towers(config: Config) -> TextTower:
+    """The base's own text tower, at the layer that the UNet is conditioned on, and a new picture tower."""
+    base = load_base(config.base, config.prediction_type).to(PartialState().device).freeze()
+    words = TokenMeans(base.tokenizer, base.text_encoder.get_input_embeddings().weight, config.length)
+    dim = base.text_encoder.config.hidden_size
+    picture = PictureTower(dim)
+    return TextTower(base.name, base.prediction_type, base.encode_phrases, words, dim, picture, base.side)
+
+
+def knowledge_sizes(config: Config, towers: TextTower) -> dict[str, int]:
     """The knowledge encoder's `config` in files: `KnowledgeEncoder`'s arguments."""
     return {
-        "word_dim": sg_mini.TEXT_MODEL["hidden_size"],
-        "dim": sg_mini.TEXT_MODEL["projection_dim"],
+        "word_dim": towers.words.table.shape[1],
+        "dim": towers.dim,
         "layers": config.layers,
         "heads": config.heads,
         "count": config.triples,
@@ -114,110 +123,42 @@ def knowledge_sizes(config: Config) -> dict[str, int]:
     }
 
 
-Batch = tuple[Tensor, list[SceneGraph], list[SceneGraph], int]
-
-
-class Pairs:
-    """Pictures, their graphs and one hard negative of each, by sample index."""
-
-    def __init__(self, split: str, count: int) -> None:
-        self.graphs, pictures = [], []
-        for seed in tqdm(seeds(split, count), desc=f"{split} pictures", mininterval=5):
-            made = scene(seed)
-            self.graphs.append(made.graph)
-            pictures.append(render(made).reshape(PART, SIDE // PART, PART, SIDE // PART, 3).mean((1, 3)))
-        self.pictures = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 127.5 - 1
-
-    def __call__(self, indices: Sequence[int]) -> Batch:
-        """Pictures [B, 3, 64, 64] in [-1, 1], graphs, their negatives, and the first index.
-
-        Scenes that have no negative are passed over.
-        """
-        chosen = [self._one(i) for i in indices]
-        graphs, negatives = [self.graphs[which] for which, _ in chosen], [negative for _, negative in chosen]
-        return self.pictures[[which for which, _ in chosen]], graphs, negatives, indices[0]
-
-    def _one(self, index: int) -> tuple[int, SceneGraph]:
-        rng = np.random.default_rng((index, 17))
-        while True:
-            which = int(rng.integers(len(self.graphs)))
-            negative = hard_negative(self.graphs[which], rng)
-            if negative is not None:
-                return which, negative
-
-
-def structure_loss(pictures: Tensor, graphs: Tensor, negatives: Tensor, hardest: bool) -> Tensor:
-    """The paper's losses on unit embeddings [B, D] of pictures, their graphs and the swapped graphs."""
-    similarity = pictures @ graphs.T  # [B, B]
-    right = similarity.diagonal()
-    wrong = similarity - 2 * torch.eye(len(right), device=right.device)  # never the right one
-    hinges = [F.relu(HARDEST_MARGIN + wrong - right[:, None]), F.relu(HARDEST_MARGIN + wrong - right[None])]
-    if hardest:
-        contrast = hinges[0].amax(dim=1).mean() + hinges[1].amax(dim=0).mean()
-    else:
-        contrast = hinges[0].mean() + hinges[1].mean()
-    swapped = F.relu(SWAPPED_MARGIN + (pictures * negatives).sum(dim=-1) - right).mean()
-    return contrast + SWAPPED_WEIGHT * swapped
-
-
-@torch.no_grad()
-def accuracy(model: StructureCLIP, samples: Pairs, count: int, batch: int = 100) -> float:
-    """How often the true caption is nearer to the picture than the swapped one."""
-    right = 0
-    for start in range(0, count, batch):
-        pictures, graphs, negatives, _ = samples(range(start, min(start + batch, count)))
-        device = model.knowledge.gate.device
-        seen, true = model(pictures.to(device), graphs)
-        right += int(((seen * true).sum(-1) > (seen * model.embed(negatives)).sum(-1)).sum())
-    return right / count
-
-
 def main(config: Config) -> None:
-    samples, held_out = Pairs("train", config.pictures), Pairs("held-out", config.pairs)
-    validation = Pairs("val", 400)
-    model = StructureCLIP(config).to(PartialState().device)
-    model.knowledge_weight = 0.0
-    plain = accuracy(model.eval(), held_out, config.pairs)
+    data = open_dataset(config.dataset)
+    towers = load_towers(config)
+    sizes = knowledge_sizes(config, towers)
+    knowledge = KnowledgeEncoder(**sizes)
+    samples, held_out, validation = (
+        Pairs(data.split(split, count), towers.side, config.seed)
+        for split, count in (
+            (TRAIN, config.pictures),
+            (data.test_splits[0], config.pairs),
+            (VALIDATION, VALIDATION_PAIRS),
+        )
+    )
+    model = StructureCLIP(towers.embed, towers.words, towers.picture, knowledge, weight=0.0)
+    plain = accuracy(model.to(PartialState().device).eval(), held_out, config.pairs)
     model.knowledge_weight = config.knowledge_weight
-
-    def loss(model: nn.Module, batch: Batch, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
-        pictures, graphs, negatives, first = batch
-        seen, told = model(pictures.to(PartialState().device), [*graphs, *negatives])
-        true, swapped = told.chunk(2)
-        figures = {"accuracy": ((seen * true).sum(-1) > (seen * swapped).sum(-1)).float().mean().item()}
-        return structure_loss(seen, true, swapped, hardest=first >= MEAN_NEGATIVES_STEPS * config.batch_size), figures
-
-    def report(model: nn.Module) -> dict[str, float]:
-        figures = {"val accuracy": accuracy(model, validation, 400), "gate": model.knowledge.gate.abs().mean().item()}
-        tqdm.write(", ".join(f"{name} {value:.3f}" for name, value in figures.items()))
-        return figures
-
-    gate = [model.knowledge.gate]
-    rest = [p for p in model.parameters() if p.requires_grad and p is not gate[0]]
-    groups = [
-        {"params": rest},
-        {"params": gate, "lr": GATE_SPEED * config.learning_rate, "weight_decay": 0.0},
-    ]
-    model = train(config, model.train(), loss, samples, parameters=groups, report=report)
+    objective = StructureClipObjective(validation, VALIDATION_PAIRS)
+    groups = parameter_groups(model, config.learning_rate)
+    model = train(config, model.train(), objective.loss, samples, parameters=groups, report=objective.report)
     trained = accuracy(model.eval(), held_out, config.pairs)
     print(f"true before swapped caption, {config.pairs} held-out pairs: CLIP {plain:.3f}, Structure-CLIP {trained:.3f}")
-    state = {name: tensor.half() for name, tensor in model.knowledge.state_dict().items()}
-    sizes = {
-        "knowledge": knowledge_sizes(config),
-        "knowledge_weight": config.knowledge_weight,
-        "accuracy": {"clip": plain, STRUCTURE_CLIP: trained},
-    }
     write_adapter(
-        config.out,
+        config.out or ADAPTERS / structure_clip_name(towers.base),
         Adapter(
-            STRUCTURE_CLIP,
-            sg_mini.NAME,
-            "epsilon",
-            STRUCTURE_CLIP,
-            sizes,
-            "shapes",
-            config.steps,
-            {f"{KNOWLEDGE}{name}": tensor for name, tensor in state.items()},
+            kind=STRUCTURE_CLIP,
+            base=towers.base,
+            prediction_type=towers.prediction_type,
+            phrase_encoder=STRUCTURE_CLIP,
+            config={
+                "knowledge": sizes,
+                "knowledge_weight": config.knowledge_weight,
+                "accuracy": {"clip": plain, STRUCTURE_CLIP: trained},
+            },
+            dataset=config.dataset,
+            steps=config.steps,
+            state_dict={f"{KNOWLEDGE}{name}": tensor.half() for name, tensor in model.knowledge.state_dict().items()},
         ),
     )
 

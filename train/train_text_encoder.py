@@ -14,18 +14,22 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from tqdm import tqdm
 from transformers import CLIPTextConfig, CLIPTextModelWithProjection
 
 from sg_models.bases import sg_mini
 from sg_models.files.safetensors_file import write_weights
 from train.bases.clip_tokenizer import clip_tokenizer, token_ids
-from train.data.shapes.scene import SIDE, render, scene, seeds, web_caption
+from train.data.dataset import TRAIN, VALIDATION
+from train.data.graph_samples import sample_rng
+from train.data.shapes.scene import SIDE, web_caption
+from train.data.shapes.shapes_dataset import ShapesSplit
+from train.objectives.picture_tower import SIDE as PART
+from train.objectives.picture_tower import PictureTower, as_input, shrink
 from train.running.command_line import run
 from train.running.loop import LoopConfig, train
 
-PART = 64  # pixels, of a part around one object and of the picture tower's input
 TEMPERATURE = 0.07
+PAIRS = 7  # what a sample's random numbers are for, beside other scripts' uses of the same index
 
 
 @dataclass
@@ -42,23 +46,9 @@ class Config(LoopConfig):
     """no part of the base; Structure-CLIP is trained and measured with it"""
 
 
-class PictureTower(nn.Module):
-    """A small convolutional net from pictures of 64 pixels to embeddings; no part of the base."""
-
-    def __init__(self, dim: int) -> None:
-        super().__init__()
-        widths = (3, 32, 64, 128, 128)
-        layers: list[nn.Module] = []
-        for before, after in zip(widths, widths[1:], strict=False):
-            layers += [nn.Conv2d(before, after, 3, stride=2, padding=1), nn.GroupNorm(8, after), nn.SiLU()]
-        self.convolutions = nn.Sequential(*layers)
-        self.project = nn.Linear(widths[-1] * (PART // 16) ** 2, dim)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.project(self.convolutions(x).flatten(1))
-
-
 class TextAndPicture(nn.Module):
+    """Both towers, as they are trained."""
+
     def __init__(self) -> None:
         super().__init__()
         self.text = CLIPTextModelWithProjection(CLIPTextConfig(**sg_mini.TEXT_MODEL))
@@ -72,26 +62,25 @@ class TextAndPicture(nn.Module):
 class Pairs:
     """Pictures and texts by sample index; even indices give whole pictures, odd ones parts."""
 
-    def __init__(self, split: str, count: int) -> None:
-        self.scenes = [scene(seed) for seed in tqdm(seeds(split, count), desc=f"{split} scenes", mininterval=5)]
-        self.pictures = np.stack([render(s) for s in tqdm(self.scenes, desc="rendering", mininterval=5)])
+    def __init__(self, split: ShapesSplit, seed: int = 0) -> None:
+        self.scenes, self.seed = split.scenes, seed
+        self.pictures = split.pictures(range(len(self.scenes)), SIDE)
         self.tokenizer = clip_tokenizer()
 
     def __call__(self, indices: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
         """Pictures [B, 3, 64, 64] in [-1, 1], token ids [B, L], and which texts are the same [B, B]."""
         pairs = [self._pair(i) for i in indices]
-        pictures = torch.from_numpy(np.stack([p for p, _ in pairs])).permute(0, 3, 1, 2).float() / 127.5 - 1
+        pictures = as_input(np.stack([p for p, _ in pairs]))
         texts = np.array([t for _, t in pairs])
         ids = token_ids(self.tokenizer, list(texts))
         ids = ids[:, : int((ids == self.tokenizer.eos_token_id).nonzero()[:, 1].max()) + 1]  # causal: the rest is idle
         return pictures, ids, torch.from_numpy(texts[:, None] == texts[None])
 
     def _pair(self, index: int) -> tuple[np.ndarray, str]:
-        rng = np.random.default_rng((index, 7))
+        rng = sample_rng(index, PAIRS, self.seed)
         which = int(rng.integers(len(self.scenes)))
         if index % 2 == 0:
-            picture = self.pictures[which].reshape(PART, SIDE // PART, PART, SIDE // PART, 3).mean((1, 3))
-            return picture, web_caption(self.scenes[which], rng)
+            return shrink(self.pictures[which][None])[0], web_caption(self.scenes[which], rng)
         k = int(rng.integers(len(self.scenes[which].objects)))
         thing = self.scenes[which].objects[k]
         x, y = (int(np.clip(v + rng.uniform(-6, 6) - PART / 2, 0, SIDE - PART)) for v in (thing.x, thing.y))
@@ -108,10 +97,11 @@ def contrastive_loss(pictures: Tensor, texts: Tensor, same: Tensor) -> tuple[Ten
 
 
 def main(config: Config) -> None:
-    pairs, validation = Pairs("train", config.pictures), Pairs("val", 200)
+    pairs = Pairs(ShapesSplit(TRAIN, config.pictures), config.seed)
+    validation = Pairs(ShapesSplit(VALIDATION, 200))
 
     def loss(
-        model: nn.Module, batch: tuple[Tensor, Tensor, Tensor], generator: torch.Generator
+        model: nn.Module, batch: tuple[Tensor, Tensor, Tensor], generator: torch.Generator, step: int
     ) -> tuple[Tensor, dict[str, float]]:
         device = next(model.parameters()).device
         pictures, ids, same = (t.to(device) for t in batch)
@@ -120,7 +110,7 @@ def main(config: Config) -> None:
 
     def report(model: nn.Module) -> dict[str, float]:
         with torch.no_grad():
-            value, figures = loss(model, validation(range(192)), torch.Generator())
+            value, figures = loss(model, validation(range(192)), torch.Generator(), 0)
         return {"val loss": value.item(), "val accuracy": figures["accuracy"]}
 
     model = TextAndPicture()

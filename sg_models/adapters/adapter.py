@@ -14,18 +14,13 @@ from typing import Any, TypeVar
 
 from torch import Tensor, nn
 
+from ..bases.known_bases import BASES, V_PREDICTION
 from ..files.safetensors_file import WeightsFileError, read_weights, write_weights
 
 Module = TypeVar("Module", bound=nn.Module)
 
 FORMAT = "1"
 PREFIX = "scene_graph."
-ARCHITECTURES = {"sd21-base": "stable-diffusion-v2-512", "sd21": "stable-diffusion-v2-768-v"}  # ModelSpec's names
-BASES = {
-    "sg-mini": "SG-Mini",
-    "sd21-base": "SD 2.1-base 512",
-    "sd21": "SD 2.1 768",
-}
 
 
 class AdapterError(WeightsFileError):
@@ -50,11 +45,11 @@ class Adapter:
         """Raises `AdapterError` unless this adapter was trained on that base with that prediction type."""
         if (base, prediction_type) != (self.base, self.prediction_type):
             raise AdapterError(
-                f"{self.name} was trained on {BASES[self.base]} ({self.prediction_type}); "
-                f"the loaded model is {BASES.get(base, base)} ({prediction_type})"
+                f"{self.name} was trained on {BASES[self.base].title} ({self.prediction_type}); "
+                f"the loaded model is {BASES[base].title if base in BASES else base} ({prediction_type})"
             )
 
-    def check_kind(self, kind: str) -> None:
+    def check_kind(self, kind: str | None) -> None:
         """Raises `AdapterError` unless the file holds this kind of adapter."""
         if kind != self.kind:
             raise AdapterError(f"{self.name} is an adapter of kind {self.kind}; one of kind {kind} is needed here")
@@ -96,10 +91,10 @@ def write_adapter(path: Path, adapter: Adapter) -> None:
     }
     model_spec = {
         "modelspec.sai_model_spec": "1.0.0",
-        "modelspec.architecture": ARCHITECTURES.get(adapter.base, adapter.base),
+        "modelspec.architecture": BASES[adapter.base].architecture,
         "modelspec.implementation": "scene-graph-conditioning",
         "modelspec.title": path.stem,
-        "modelspec.prediction_type": "v" if adapter.prediction_type == "v_prediction" else "epsilon",
+        "modelspec.prediction_type": "v" if adapter.prediction_type == V_PREDICTION else "epsilon",
         "modelspec.date": datetime.now(timezone.utc).date().isoformat(),
         "modelspec.license": "Apache-2.0",
     }

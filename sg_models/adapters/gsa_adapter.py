@@ -8,32 +8,17 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch_geometric.data import Batch, Data
 
-from ..graph.formats import to_pyg
 from ..graph.scene_graph import SceneGraph, SceneGraphError
-from ..layers.box_predictor import BoxPredictor
+from ..layers.box_predictor import BoxPredictor, keep_given
 from ..layers.gated_attention import Attention, GatedSelfAttentionBlocks, scaled_dot_product_attention
+from ..layers.graph_batch import GraphBatch, graph_batch
 from ..layers.graph_encoder import GraphEncoder
 from ..layers.grounding import GroundingTokens
 from .adapter import Adapter, build_module
 from .phrase_features import Features
 from .structure_clip import KNOWLEDGE
-
-KIND = "gsa"
-
-
-def graph_data(graph: SceneGraph, features: Features) -> Data:
-    """A graph with its phrase vectors: x [O, P], edge_attr [R, P], edge_index, box, has_box and instance [O]."""
-    data, (x, edge_attr) = to_pyg(graph), features
-    return Data(
-        x=x,
-        edge_attr=edge_attr,
-        edge_index=data.edge_index,
-        box=data.box,
-        has_box=data.has_box,
-        instance=torch.arange(len(graph.objects)),
-    )
+from .variants import GSA
 
 
 def build_adapter(file: Adapter, **host: Any) -> "GSAAdapter":
@@ -41,7 +26,7 @@ def build_adapter(file: Adapter, **host: Any) -> "GSAAdapter":
 
     Raises `AdapterError` where the file's configuration or tensors do not make such a module.
     """
-    file.check_kind(KIND)
+    file.check_kind(GSA)
     return build_module(file, lambda: GSAAdapter(file.config, **host), gsa_tensors(file))
 
 
@@ -87,12 +72,21 @@ class GSAAdapter(nn.Module):
             config["blocks"], config["token_dim"], config["position_frequencies"], attention=attention, **host
         )
 
-    def forward(self, data: Any) -> Tensor:
-        """A PyG batch of `graph_data` → grounding tokens [B, T, D + 5]."""
-        objects, relations = self.graph_encoder(data.x, data.edge_attr, data.edge_index)
-        predicted = self.layout(objects, relations, data)
-        boxes = torch.where(data.has_box[:, None], data.box.to(predicted), predicted)
-        return self.grounding(objects, relations, boxes, data)
+    @property
+    def box_predictor(self) -> BoxPredictor:
+        """What places objects without a box; adapter files call it `layout`."""
+        return self.layout
+
+    def forward(self, graphs: GraphBatch) -> Tensor:
+        """A batch of graphs → grounding tokens [B, T, D + 5]."""
+        objects, relations = self.graph_encoder(graphs.x, graphs.edge_attr, graphs.edge_index)
+        boxes = keep_given(self.box_predictor(objects, relations, graphs), graphs)
+        return self.grounding(objects, relations, boxes, graphs)
+
+    def predict_boxes(self, graphs: GraphBatch) -> Tensor:
+        """A box for each object of a batch, the given ones kept: [O, 4]."""
+        objects, relations = self.graph_encoder(graphs.x, graphs.edge_attr, graphs.edge_index)
+        return keep_given(self.box_predictor(objects, relations, graphs), graphs)
 
     def tokens(self, graphs: Sequence[SceneGraph], features: Sequence[Features]) -> Tensor:
         """Grounding tokens [B, T, D + 5] of some graphs with the features of each.
@@ -101,9 +95,7 @@ class GSAAdapter(nn.Module):
         """
         for graph in graphs:
             self.check_fits(graph)
-        parameter = self.grounding.null_token
-        batch: Any = Batch.from_data_list([graph_data(g, f) for g, f in zip(graphs, features, strict=True)])
-        return self(batch.to(parameter.device))
+        return self(graph_batch(graphs, features).to(self.grounding.null_token.device))
 
     def null_tokens(self, batch: int) -> Tensor:
         """The learned tokens for "no graph": [B, T, D + 5]."""

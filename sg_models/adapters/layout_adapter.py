@@ -7,17 +7,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import nn
-from torch_geometric.data import Batch
+from torch import Tensor, nn
 
 from ..graph.scene_graph import SceneGraph, SceneGraphError
+from ..layers.box_predictor import BoxPredictor, keep_given
+from ..layers.graph_batch import GraphBatch, graph_batch
 from ..layers.graph_encoder import GraphEncoder
 from ..layers.layout import Layout, LayoutPredictor
 from .adapter import Adapter, build_module
-from .gsa_adapter import graph_data
 from .phrase_features import Features
+from .variants import LAYOUT_CONTROLNET
 
-LAYOUT_KIND, CONTROLNET_KIND = "layout", "layout-controlnet"
 CONTROLNET = "controlnet."  # the prefix of the ControlNet's tensors, under LDM's names
 
 
@@ -26,7 +26,7 @@ def build_layout_adapter(file: Adapter, **host: Any) -> "LayoutAdapter":
 
     Raises `AdapterError` where the file's configuration or tensors do not make such a module.
     """
-    file.check_kind(CONTROLNET_KIND)
+    file.check_kind(LAYOUT_CONTROLNET)
     tensors = {name: tensor for name, tensor in file.state_dict.items() if not name.startswith(CONTROLNET)}
     module = build_module(file, lambda: LayoutAdapter(file.config, **host), tensors)
     module.load_state_dict(tensors)
@@ -65,10 +65,20 @@ class LayoutAdapter(nn.Module):
             **host,
         )
 
-    def forward(self, data: Any, size: tuple[int, int]) -> Layout:
-        """A PyG batch of `graph_data` → its layout, with maps of `size` (h, w)."""
-        objects, relations = self.graph_encoder(data.x, data.edge_attr, data.edge_index)
-        return self.layout(objects, relations, data, size)
+    @property
+    def box_predictor(self) -> BoxPredictor:
+        """What places objects without a box; adapter files call it `layout.box`."""
+        return self.layout.box
+
+    def forward(self, graphs: GraphBatch, size: tuple[int, int]) -> Layout:
+        """A batch of graphs → its layout, with maps of `size` (h, w)."""
+        objects, relations = self.graph_encoder(graphs.x, graphs.edge_attr, graphs.edge_index)
+        return self.layout(objects, relations, graphs, size)
+
+    def predict_boxes(self, graphs: GraphBatch) -> Tensor:
+        """A box for each object of a batch, the given ones kept: [O, 4]."""
+        objects, relations = self.graph_encoder(graphs.x, graphs.edge_attr, graphs.edge_index)
+        return keep_given(self.box_predictor(objects, relations, graphs), graphs)
 
     def check_fits(self, graph: SceneGraph) -> None:
         """Raises `SceneGraphError` if the graph has more objects than the adapter can place."""
@@ -87,8 +97,3 @@ class LayoutAdapter(nn.Module):
         for graph in graphs:
             self.check_fits(graph)
         return self(graph_batch(graphs, features).to(self.layout.background.device), size)
-
-
-def graph_batch(graphs: Sequence[SceneGraph], features: Sequence[Features]) -> Any:
-    """Some graphs with the features of each as one PyG batch."""
-    return Batch.from_data_list([graph_data(g, f) for g, f in zip(graphs, features, strict=True)])

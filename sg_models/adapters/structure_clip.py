@@ -13,11 +13,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..graph.scene_graph import SceneGraph, SceneGraphError
-from ..layers.knowledge_encoder import KnowledgeEncoder, Triple, distinct_words, pooled, triples
+from ..layers.knowledge_encoder import KnowledgeEncoder, Triple, distinct_words, mean_over_triples, triples
 from .adapter import Adapter, build_module
 from .phrase_features import Features
 
-STRUCTURE_CLIP = "structure-clip"  # what adapter files call this phrase encoder
 KNOWLEDGE = "knowledge."  # the prefix of the knowledge encoder's tensors in adapter files
 EncodeWords = Callable[[list[str]], Tensor]  # P words → [P, W]
 
@@ -40,7 +39,7 @@ def graph_knowledge(graphs: Sequence[SceneGraph], encode_words: EncodeWords, enc
     Raises `SceneGraphError` for a graph with more triples than the encoder takes.
     """
     words, valid, _ = triple_words(graphs, encode_words, encoder.count)
-    return F.normalize(pooled(encoder(words, valid), valid), dim=-1)
+    return F.normalize(mean_over_triples(encoder(words, valid), valid), dim=-1)
 
 
 def check_triples(graph: SceneGraph, most: int) -> None:
@@ -70,26 +69,26 @@ def triple_words(
     """
     for graph in graphs:
         check_triples(graph, count)
-    told = [triples(graph) for graph in graphs]
+    of_graphs = [triples(graph) for graph in graphs]
     words = distinct_words(graphs)
     vectors, place = encode_words(words), {word: i for i, word in enumerate(words)}
-    most = max(map(len, told))
+    most = max(map(len, of_graphs))
     ids = torch.zeros(len(graphs), most, 3, dtype=torch.long)
     valid = torch.zeros(len(graphs), most, dtype=torch.bool)
-    for b, graph in enumerate(told):
+    for b, graph in enumerate(of_graphs):
         for t, triple in enumerate(graph):
             ids[b, t] = torch.tensor([place[w] for w in (triple.head, triple.relation, triple.tail)])
             valid[b, t] = True
-    return vectors[ids.to(vectors.device)], valid.to(vectors.device), told
+    return vectors[ids.to(vectors.device)], valid.to(vectors.device), of_graphs
 
 
 def knowledge_features(
     graphs: Sequence[SceneGraph], encode_words: EncodeWords, encoder: KnowledgeEncoder
 ) -> list[Features]:
     """What variant (vii)'s graph encoder sees: for an object the mean of its own triples, for a relation its triple."""
-    words, valid, told = triple_words(graphs, encode_words, encoder.count)
+    words, valid, of_graphs = triple_words(graphs, encode_words, encoder.count)
     features = encoder(words, valid)  # [B, T, D]
-    return [_of_graph(graph, rows, row) for graph, rows, row in zip(graphs, told, features, strict=True)]
+    return [_of_graph(graph, rows, row) for graph, rows, row in zip(graphs, of_graphs, features, strict=True)]
 
 
 def _of_graph(graph: SceneGraph, rows: list[Triple], features: Tensor) -> Features:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from .fourier import fourier_features
+from .graph_batch import GraphBatch
 from .graph_encoder import TripleConv
 from .grounding import BOX_FREQUENCIES, EMBEDDING_STD
 
@@ -45,16 +46,13 @@ class BoxPredictor(nn.Module):
         self.out = operations.Linear(dim, 4, **factory)
         nn.init.normal_(self.instance.weight, std=EMBEDDING_STD)
 
-    def forward(self, objects: Tensor, relations: Tensor, data: Any) -> Tensor:
-        """objects [O, D], relations [R, D] and their PyG batch → boxes [O, 4] inside the picture.
-
-        `data` has edge_index [2, R], box [O, 4], has_box [O], instance [O] and batch [O].
-        """
-        given = self.given(fourier_features(data.box.to(objects), BOX_FREQUENCIES))
-        place = torch.where(data.has_box[:, None], given, self.not_given.to(objects))
-        objects = objects + place + self.instance(data.instance).to(objects)
-        pairs = pairs_within(data.batch)  # [2, P]
-        edges = torch.cat([data.edge_index, pairs], dim=1)
+    def forward(self, objects: Tensor, relations: Tensor, graphs: GraphBatch) -> Tensor:
+        """Features of the objects [O, D] and relations [R, D] of a batch → boxes [O, 4] inside the picture."""
+        given = self.given(fourier_features(graphs.box.to(objects), BOX_FREQUENCIES))
+        place = torch.where(graphs.has_box[:, None], given, self.not_given.to(objects))
+        objects = objects + place + self.instance(graphs.instance).to(objects)
+        pairs = pairs_within(graphs.batch)  # [2, P]
+        edges = torch.cat([graphs.edge_index, pairs], dim=1)
         relations = torch.cat([relations, self.pair.to(objects).expand(pairs.shape[1], -1)])
         for layer in self.layers:
             objects, relations = layer(objects, relations, edges)
@@ -62,6 +60,11 @@ class BoxPredictor(nn.Module):
         side = MIN_SIDE + (1 - MIN_SIDE) * side
         start = start * (1 - side)
         return torch.cat([start, start + side], dim=-1)
+
+
+def keep_given(predicted: Tensor, graphs: GraphBatch) -> Tensor:
+    """Predicted boxes [O, 4], with those that the graphs give in their place."""
+    return torch.where(graphs.has_box[:, None], graphs.box.to(predicted), predicted)
 
 
 def pairs_within(graph_of: Tensor) -> Tensor:

@@ -115,18 +115,20 @@ class GatedSelfAttention(nn.Module):
         self.alpha_attn = nn.Parameter(torch.zeros((), **factory))
         self.alpha_dense = nn.Parameter(torch.zeros((), **factory))
 
-    def forward(
-        self, x: Tensor, tokens: Tensor, size: tuple[int, int], strength: float = 1.0, mask: Tensor | None = None
-    ) -> Tensor:
-        """x [B, N, C] with N = h·w of `size`; grounding tokens [B, T, D + 5] → [B, N, C].
+    def forward(self, x: Tensor, grounding: "Grounding", size: tuple[int, int], strength: float = 1.0) -> Tensor:
+        """x [B, N, C] with N = h·w of `size` and the grounding tokens of its rows → [B, N, C]."""
+        if grounding.rows is None:
+            return self._attend(x, grounding, size, strength)
+        if not len(grounding.rows):
+            return x
+        return x.index_copy(0, grounding.rows, self._attend(x[grounding.rows], grounding, size, strength))
 
-        `mask` is the tokens' `attention_mask` for this size, if the caller has it: blocks of one size share it.
-        """
-        visual, context = self.norm1(x), self.norm1(self.linear(tokens[..., :-TOKEN_EXTRAS]))
+    def _attend(self, x: Tensor, grounding: "Grounding", size: tuple[int, int], strength: float) -> Tensor:
+        """The layer on the rows x that have tokens."""
+        visual, context = self.norm1(x), self.norm1(self.linear(grounding.tokens[..., :-TOKEN_EXTRAS]))
         if self.position_frequencies:
             visual = visual + self._positions(size, x)
-        if mask is None:
-            mask = attention_mask(tokens, size, x.dtype)
+        mask = grounding.mask(size, x.dtype)
         attended = self.attn(visual, torch.cat([visual, context], dim=1), mask)
         x = x + strength * self.alpha_attn.to(x).tanh() * attended
         return x + strength * self.alpha_dense.to(x).tanh() * self.ff(self.norm2(x))
@@ -155,7 +157,7 @@ def as_padding(tokens: Tensor) -> Tensor:
 
 
 class Grounding:
-    """The tokens [B, T, D + 5] of one UNet call, with what its blocks share.
+    """The grounding tokens [B, T, D + 5] of one UNet call, with what its blocks share.
 
     That is the mask of each size, made once: at 64 × 64 positions one takes 67 MB per row. With `skip_padding` the
     layers run on those rows alone that have any valid token; the others are left as they are. Finding them out makes
@@ -170,16 +172,11 @@ class Grounding:
         self.tokens = tokens if self.rows is None else tokens[self.rows]
         self._masks: dict[tuple[tuple[int, int], torch.dtype], Tensor] = {}
 
-    def __call__(self, layer: "GatedSelfAttention", x: Tensor, size: tuple[int, int], strength: float) -> Tensor:
-        """What a layer makes of x [B, N, C]."""
-        if (size, x.dtype) not in self._masks:
-            self._masks[size, x.dtype] = attention_mask(self.tokens, size, x.dtype)
-        mask = self._masks[size, x.dtype]
-        if self.rows is None:
-            return layer(x, self.tokens, size, strength, mask)
-        if not len(self.rows):
-            return x
-        return x.index_copy(0, self.rows, layer(x[self.rows], self.tokens, size, strength, mask))
+    def mask(self, size: tuple[int, int], dtype: torch.dtype) -> Tensor:
+        """`attention_mask` of the tokens at h·w = N positions: [B, 1, N, N + T]."""
+        if (size, dtype) not in self._masks:
+            self._masks[size, dtype] = attention_mask(self.tokens, size, dtype)
+        return self._masks[size, dtype]
 
 
 def cells_in_boxes(boxes: Tensor, size: tuple[int, int]) -> Tensor:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch_geometric.utils import to_dense_batch
 
 from .fourier import fourier_features
+from .graph_batch import GraphBatch
 
 BOX_FREQUENCIES = 8
 EMBEDDING_STD = 0.2  # beside token contents of unit scale
@@ -57,28 +58,27 @@ class GroundingTokens(nn.Module):
         for embedding in (self.role, self.instance):
             nn.init.normal_(embedding.weight, std=EMBEDDING_STD)
 
-    def forward(self, objects: Tensor, relations: Tensor, boxes: Tensor, data: Any) -> Tensor:
-        """objects [O, G], relations [R, G], boxes [O, 4] and their PyG batch → [B, T, D + 5].
+    def forward(self, objects: Tensor, relations: Tensor, boxes: Tensor, graphs: GraphBatch) -> Tensor:
+        """Features of objects [O, G] and relations [R, G] and boxes [O, 4] of a batch → [B, T, D + 5].
 
-        The last channels are the token's box and 1 where it is valid. `data` has x [O, P], edge_attr [R, P],
-        edge_index [2, R], instance [O] and batch [O].
+        The last channels are the token's box and 1 where it is valid.
         """
         boxes = boxes.to(objects)
         box = fourier_features(boxes, BOX_FREQUENCIES)
         no_box = self.null_box.to(objects).expand(len(relations), -1)
-        instance = self.instance(data.instance).to(objects)  # [O, D]
-        subject, object_ = data.edge_index
+        instance = self.instance(graphs.instance).to(objects)  # [O, D]
+        subject, object_ = graphs.edge_index
         role = self.role.weight.to(objects)
-        object_tokens = self.mix(torch.cat([objects, data.x.to(objects), box], -1)) + role[OBJECT] + instance
+        object_tokens = self.mix(torch.cat([objects, graphs.x.to(objects), box], -1)) + role[OBJECT] + instance
         relation_tokens = (
-            self.mix(torch.cat([relations, data.edge_attr.to(objects), no_box], -1))
+            self.mix(torch.cat([relations, graphs.edge_attr.to(objects), no_box], -1))
             + role[RELATION]
             + self.as_subject(instance[subject])
             + self.as_object(instance[object_])
         )
         everywhere = boxes.new_tensor(EVERYWHERE).expand(len(relations), -1)
         content = torch.cat([object_tokens, relation_tokens])
-        return self._pad(torch.cat([content, torch.cat([boxes, everywhere])], dim=-1), data)
+        return self._pad(torch.cat([content, torch.cat([boxes, everywhere])], dim=-1), graphs)
 
     def null_tokens(self, batch: int) -> Tensor:
         """The learned "no graph": [B, T, D + 5], all of them valid."""
@@ -89,11 +89,11 @@ class GroundingTokens(nn.Module):
         everywhere = self.null_token.new_tensor(EVERYWHERE).expand(self.count, -1)
         return torch.cat([self.null_token, everywhere], dim=-1)  # [T, D + 4]
 
-    def _pad(self, tokens: Tensor, data: Any) -> Tensor:
-        graph_of = torch.cat([data.batch, data.batch[data.edge_index[0]]])
+    def _pad(self, tokens: Tensor, graphs: GraphBatch) -> Tensor:
+        graph_of = torch.cat([graphs.batch, graphs.batch[graphs.edge_index[0]]])
         order = graph_of.argsort(stable=True)
         dense, valid = to_dense_batch(
-            tokens[order], graph_of[order], max_num_nodes=self.count, batch_size=data.num_graphs
+            tokens[order], graph_of[order], max_num_nodes=self.count, batch_size=graphs.num_graphs
         )
         dense = torch.where(valid[..., None], dense, self._nulls().to(dense))  # [B, T, D + 4]
         return torch.cat([dense, valid[..., None].to(dense)], dim=-1)

@@ -1,6 +1,6 @@
 """Structure-CLIP's knowledge encoder: a graph's triples through a gated transformer (Huang et al. 2023, section 3.3).
 
-A graph is told as triples (subject, predicate, object), its attributes among them as (object, "is", attribute). Each
+A graph is read as triples (subject, predicate, object), its attributes among them as (object, "is", attribute). Each
 word of a triple is embedded as the mean of its tokens' embeddings, a triple as head + relation - tail, normalised, and
 the triples of a graph go through a transformer whose effect is gated element by element:
 
@@ -37,14 +37,14 @@ class Triple:
 
 def triples(graph: SceneGraph) -> list[Triple]:
     """A graph's triples: for each object its attributes, or that it is there, and then the relations."""
-    told = []
+    found = []
     for position, thing in enumerate(graph.objects):
         for attribute in thing.attributes or (THERE,):
-            told.append(Triple(thing.name, IS, attribute, position, None))
+            found.append(Triple(thing.name, IS, attribute, position, None))
     for relation in graph.relations:
         subject, object_ = graph.objects[relation.subject], graph.objects[relation.object]
-        told.append(Triple(subject.name, relation.predicate, object_.name, relation.subject, relation.object))
-    return told
+        found.append(Triple(subject.name, relation.predicate, object_.name, relation.subject, relation.object))
+    return found
 
 
 class KnowledgeEncoder(nn.Module):
@@ -90,7 +90,7 @@ class KnowledgeEncoder(nn.Module):
         return x + self.gate * (mixed - x)
 
 
-def pooled(features: Tensor, valid: Tensor) -> Tensor:
+def mean_over_triples(features: Tensor, valid: Tensor) -> Tensor:
     """The mean of a graph's triple features: [B, T, D] and [B, T] → [B, D]."""
     weight = valid.to(features)[..., None]
     return (features * weight).sum(dim=1) / weight.sum(dim=1).clamp(min=1)

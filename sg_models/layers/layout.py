@@ -18,7 +18,8 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch_geometric.utils import to_dense_batch
 
-from .box_predictor import BoxPredictor
+from .box_predictor import BoxPredictor, keep_given
+from .graph_batch import GraphBatch
 
 MASK_SIDE = 16
 GROUPS = 8
@@ -76,17 +77,17 @@ class LayoutPredictor(nn.Module):
         self.name = operations.Linear(phrase_dim, width, **factory)
         self.background = nn.Parameter(torch.zeros(width, **factory))
 
-    def forward(self, objects: Tensor, relations: Tensor, data: Any, size: tuple[int, int]) -> Layout:
-        """objects [O, D], relations [R, D] and their PyG batch (see `BoxPredictor`) → layout, maps of `size` (h, w)."""
-        predicted = self.box(objects, relations, data)
-        return self.composed(objects, torch.where(data.has_box[:, None], data.box.to(objects), predicted), data, size)
+    def forward(self, objects: Tensor, relations: Tensor, graphs: GraphBatch, size: tuple[int, int]) -> Layout:
+        """Features of the objects [O, D] and relations [R, D] of a batch → its layout, with maps of `size` (h, w)."""
+        boxes = keep_given(self.box(objects, relations, graphs), graphs)
+        return self.compose(objects, boxes, graphs, size)
 
-    def composed(self, objects: Tensor, boxes: Tensor, data: Any, size: tuple[int, int]) -> Layout:
+    def compose(self, objects: Tensor, boxes: Tensor, graphs: GraphBatch, size: tuple[int, int]) -> Layout:
         """The layout with these boxes [O, 4]."""
         masks = self.mask(objects).sigmoid()
         # one channel of ones beside the features says how much of a cell is covered, whatever by
         features = torch.cat([objects, torch.ones_like(objects[:, :1])], dim=1)
-        composed = compose(features, boxes, masks, data.batch, data.num_graphs, size)  # [B, D + 1, h, w]
+        composed = compose(features, boxes, masks, graphs.batch, graphs.num_graphs, size)  # [B, D + 1, h, w]
         control = self.decoder(composed)
         return Layout(boxes, masks, control, self.semantic(control))
 

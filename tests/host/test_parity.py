@@ -26,7 +26,7 @@ TOLERANCE = 1e-4
 
 @pytest.fixture(scope="module")
 def base():
-    return load_sg_mini(CHECKPOINT).frozen()
+    return load_sg_mini(CHECKPOINT).freeze()
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +74,7 @@ def test_latents_are_the_standalone_samplers_own(measured, tensors):
     variants = [name.removeprefix("parity.") for name in tensors if name.startswith("parity.")]
     assert len(variants) > 1, "no adapter was shipped"
     for variant in variants:
-        base = load_sg_mini(CHECKPOINT).frozen()  # a variant changes the UNet that it is put into
+        base = load_sg_mini(CHECKPOINT).freeze()  # a variant changes the UNet that it is put into
         conditions = load_variant(base, variant)(graphs)
         expected = sample_latents(base, conditions, noise, steps=run["steps"], guidance=run["guidance"])
         assert (tensors[f"parity.{variant}"] - expected).abs().max().item() <= LATENT_TOLERANCE, variant

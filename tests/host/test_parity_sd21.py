@@ -62,7 +62,7 @@ def said_by_comfyui(precision: str, comfyui_directory: Path, tmp_path_factory: p
 
 @pytest.fixture
 def base(sd21: Path) -> BaseModel:
-    return load_checkpoint(sd21 / "sd21-base.safetensors", "epsilon").frozen()
+    return load_checkpoint(sd21 / "sd21-base.safetensors", "epsilon").freeze()
 
 
 def positive_first(base: BaseModel, said: dict, case: str) -> dict:

@@ -53,7 +53,7 @@ def base(sg_mini_checkpoint: Path):
     """The random SG-Mini, loaded anew: attaching an adapter changes it."""
     from train.bases.sg_mini_checkpoint import load_sg_mini
 
-    return load_sg_mini(sg_mini_checkpoint).frozen()
+    return load_sg_mini(sg_mini_checkpoint).freeze()
 
 
 @pytest.fixture

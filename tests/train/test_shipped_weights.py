@@ -27,7 +27,7 @@ MAX_ADAPTER_BYTES, MAX_ADAPTERS_BYTES = 16_000_000, 80_000_000
 
 @pytest.fixture(scope="module")
 def sg_mini_base() -> BaseModel:
-    return load_base(sg_mini.NAME).frozen()
+    return load_base(sg_mini.NAME).freeze()
 
 
 def test_checkpoint_is_small():
@@ -70,7 +70,7 @@ FLOORS = {  # of object recall, attribute binding, relation accuracy and exact g
 
 def obedience(variant: str) -> list[float]:
     """The four figures of a variant on a few held-out graphs, all from the same noise."""
-    base = load_base(sg_mini.NAME).frozen()  # a variant changes the UNet that it is put into
+    base = load_base(sg_mini.NAME).freeze()  # a variant changes the UNet that it is put into
     graphs = [without_boxes(scene(s).graph) for s in seeds("held-out", 24)]
     noise = starting_noise(base, 1, len(graphs), sg_mini.SIDE)
     pictures = draw_graphs(base, load_variant(base, variant), graphs, noise)
@@ -110,7 +110,7 @@ def test_adapters_are_small_halves():
 @pytest.mark.parametrize("split", ["held-out", "compositional"])
 @pytest.mark.parametrize("variant", FLOORS)
 def test_predicted_layouts_obey_their_graphs(variant: str, split: str):
-    loaded = load_variant(load_base(sg_mini.NAME).frozen(), variant)
+    loaded = load_variant(load_base(sg_mini.NAME).freeze(), variant)
     assert isinstance(loaded, GroundedConditioner | LayoutConditioner)
     adapter = loaded.adapter
     predictor = adapter.layout if isinstance(loaded, GroundedConditioner) else adapter.layout.box

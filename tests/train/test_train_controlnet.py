@@ -133,7 +133,7 @@ def test_writes_an_adapter_that_draws_as_the_trained_modules_do(sg_mini_checkpoi
         train_controlnet.LayoutConditioner = conditioner
     file = read_adapter(config.out)
     assert (file.kind, file.base, file.phrase_encoder, file.steps) == ("layout-controlnet", "sg-mini", "clip", 3)
-    base = load_sg_mini(sg_mini_checkpoint).frozen()
+    base = load_sg_mini(sg_mini_checkpoint).freeze()
     graphs = [without_boxes(scene(s).graph) for s in seeds("val", 2)]
     noisy, timestep = torch.randn(4, 4, 16, 16, generator=torch.Generator().manual_seed(0)), torch.tensor(500)
     outputs = []

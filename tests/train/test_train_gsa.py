@@ -64,7 +64,7 @@ def test_writes_an_adapter_that_changes_what_the_base_draws(config: Config, quic
     assert (file.dataset, file.steps) == ("shapes", 3)
     gates = [gate.item() for name, gate in file.state_dict.items() if ".alpha_" in name]
     assert gates and all(gate not in (0, OPEN_GATE) for gate in gates), "the gates did not learn"
-    base = load_sg_mini(sg_mini_checkpoint).frozen()
+    base = load_sg_mini(sg_mini_checkpoint).freeze()
     condition = load_variant(base, str(config.out))
     graph, noise = scene(0).graph, starting_noise(base, 0, 1, 128)
     with_graph = draw_graphs(base, condition, [graph], noise, steps=2)
@@ -76,7 +76,7 @@ def test_the_base_stays_as_it_was(config: Config, quick: None, monkeypatch: pyte
     loaded = []
 
     def training_base(options: TrainingOptions) -> BaseModel:
-        loaded.append(load_sg_mini(Path(options.base)).frozen())
+        loaded.append(load_sg_mini(Path(options.base)).freeze())
         return loaded[0]
 
     monkeypatch.setattr(train_gsa, "training_base", training_base)

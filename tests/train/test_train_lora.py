@@ -58,7 +58,7 @@ def test_writes_the_lora_that_was_trained(
     loaded = []
 
     def training_base(options: TrainingOptions) -> BaseModel:
-        loaded.append(load_sg_mini(Path(options.base)).frozen())
+        loaded.append(load_sg_mini(Path(options.base)).freeze())
         return loaded[0]
 
     monkeypatch.setattr(train_lora, "training_base", training_base)
@@ -68,7 +68,7 @@ def test_writes_the_lora_that_was_trained(
     assert header["scene_graph.steps"] == "3"
     assert all(tensor.any() for name, tensor in tensors.items() if name.endswith(PARTS[1])), "some of it never learned"
     noisy, context = torch.randn(2, 4, 16, 16), torch.randn(2, 77, 128)
-    untouched, other = (load_sg_mini(sg_mini_checkpoint).frozen() for _ in range(2))
+    untouched, other = (load_sg_mini(sg_mini_checkpoint).freeze() for _ in range(2))
     load_lora(other.unet, config.out)
     with torch.no_grad():
         plain, again, trained = (b.unet(noisy, torch.tensor(500), context).sample for b in (untouched, other, *loaded))

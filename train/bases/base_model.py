@@ -6,13 +6,17 @@ the penultimate one), UNet, autoencoder, and a noise schedule whose prediction t
 
 import hashlib
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
 from diffusers import AutoencoderKL, AutoencoderTiny, DDIMScheduler, UNet2DConditionModel
 from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from train.bases.clip_tokenizer import token_ids
+
+DOWNSAMPLING = 8  # of latents against pictures
 
 
 @dataclass
@@ -32,6 +36,11 @@ class BaseModel:
         return self.scheduler.config["prediction_type"]
 
     @property
+    def side(self) -> int:
+        """Of its pictures, in pixels."""
+        return self.unet.config["sample_size"] * DOWNSAMPLING
+
+    @property
     def device(self) -> torch.device:
         return self.unet.device
 
@@ -40,8 +49,8 @@ class BaseModel:
             part.to(device)  # pyright: ignore[reportArgumentType]
         return self
 
-    def frozen(self) -> "BaseModel":
-        """This base, with no parameter that could be trained."""
+    def freeze(self) -> "BaseModel":
+        """Leaves no parameter that could be trained; returns this base."""
         for part in (self.text_encoder, self.unet, self.vae):
             part.requires_grad_(False).eval()
         return self
@@ -60,20 +69,31 @@ class BaseModel:
         return states[torch.arange(len(phrases)), ends]
 
     @torch.no_grad()
-    def encode_pictures(self, pictures: Tensor) -> Tensor:
-        """Pictures [B, 3, H, W] in [-1, 1] → scaled latents [B, 4, H/8, W/8]."""
-        if pictures.min() >= 0:
-            raise ValueError("pictures must be in [-1, 1]; these have no value below 0")
-        encoded = self.vae.encode(pictures)
+    def encode_pictures(self, pictures: np.ndarray) -> Tensor:
+        """Pictures, uint8 [B, H, W, 3] → scaled latents [B, 4, H/8, W/8].
+
+        Bytes, because of numbers nobody can tell whether [0, 1] or [-1, 1] is meant: a bright photograph has no value
+        below 0 in either. Raises `TypeError` for anything else.
+        """
+        if pictures.dtype != np.uint8:
+            raise TypeError(f"pictures must be bytes (uint8, 0 to 255); these are {pictures.dtype}")
+        x = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 127.5 - 1  # [B, 3, H, W] in [-1, 1]
+        encoded = self.vae.encode(x.to(self.device))
         latents = encoded.latents if isinstance(self.vae, AutoencoderTiny) else encoded.latent_dist.sample()
         return latents * self.vae.config["scaling_factor"]
 
-    @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
-        """Scaled latents → pictures [B, 3, H, W] in [0, 1]."""
+        """Scaled latents → pictures [B, 3, H, W] in [0, 1]; gradients pass."""
         return (self.vae.decode(latents / self.vae.config["scaling_factor"]).sample / 2 + 0.5).clamp(0, 1)
 
-    def noised(
+    def predict(self, noisy: Tensor, timesteps: Tensor, context: Tensor, **conditions: Any) -> Tensor:
+        """What the UNet says of noisy latents [B, 4, h, w] at timesteps [B] or one, with a context [B, 77, D].
+
+        `conditions` are whatever else its forward takes: a ControlNet's residuals, grounding tokens.
+        """
+        return predict(self.unet, noisy, timesteps, context, **conditions)
+
+    def add_noise(
         self, latents: Tensor, generator: torch.Generator, timestep_power: float = 1.0
     ) -> tuple[Tensor, Tensor, Tensor]:
         """A training example from clean latents: noisy latents, timesteps [B], and what the UNet should say.
@@ -95,6 +115,11 @@ class BaseModel:
 
     def _ids(self, texts: list[str]) -> Tensor:
         return token_ids(self.tokenizer, texts)
+
+
+def predict(unet: UNet2DConditionModel, noisy: Tensor, timesteps: Tensor, context: Tensor, **conditions: Any) -> Tensor:
+    """The one place that calls a UNet: see `BaseModel.predict`."""
+    return unet(noisy, timesteps, encoder_hidden_states=context, **conditions).sample
 
 
 def training_target(scheduler: DDIMScheduler, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:

@@ -10,48 +10,18 @@ from functools import partial
 
 import torch
 from accelerate import PartialState
-from diffusers import AutoencoderKL, AutoencoderTiny, UNet2DConditionModel
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.checkpoint import checkpoint
-from transformers import CLIPTextConfig, CLIPTextModel
 
-from sg_models.bases import sg_mini
-from train.bases import stable_diffusion_2
-from train.bases.load import TrainingOptions, is_sg_mini_name
+from train.bases.load import TrainingOptions, empty_base
 from train.running.loop import LoopConfig
-from train.running.precision import DTYPES, keep_frozen_in, resolved
+from train.running.precision import DTYPES, keep_frozen_in, resolve
 
 GIB = 2**30
 FLOAT = 4  # bytes
 # of a trained parameter: itself, its gradient, AdamW's two moments, the moving average
 COPIES = {"weights": 1, "gradients": 1, "AdamW": 2, "average": 1}
-
-
-@dataclass(frozen=True)
-class EmptyBase:
-    """The sizes of a base."""
-
-    unet: UNet2DConditionModel
-    text_encoder: CLIPTextModel
-    vae: AutoencoderKL | AutoencoderTiny
-
-    @property
-    def side(self) -> int:
-        """Of latents."""
-        return self.unet.config["sample_size"]
-
-    @property
-    def context_dim(self) -> int:
-        return self.unet.config["cross_attention_dim"]
-
-    def inputs(self, count: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Noisy latents [B, 4, h, w], timesteps [B] and context [B, 77, D]."""
-        length = self.text_encoder.config.max_position_embeddings
-        channels = self.unet.config["in_channels"]
-        # of what is checkpointed autograd keeps the inputs, where it sees that these need gradients
-        noisy = torch.empty(count, channels, self.side, self.side, requires_grad=self.unet.is_gradient_checkpointing)
-        return noisy, torch.ones(count), torch.empty(count, length, self.context_dim)
 
 
 @dataclass(frozen=True)
@@ -66,9 +36,9 @@ class _DryConfig(LoopConfig, TrainingOptions):
     pictures: int
 
 
-def print_plan(config: _DryConfig, planned: Callable[..., Plan]) -> None:
-    """Prints parameters, memory by what it is for, and steps per epoch of what `planned(config, base)` would train."""
-    trained, frozen, frozen_bytes, activations = estimate(config, planned)
+def print_plan(config: _DryConfig, make_plan: Callable[..., Plan]) -> None:
+    """Prints parameters, memory by what it is for, and steps per epoch of what `make_plan(config, base)` plans."""
+    trained, frozen, frozen_bytes, activations = estimate(config, make_plan)
     needed = {name: FLOAT * copies * trained for name, copies in COPIES.items()}
     needed |= {"frozen weights": frozen_bytes, f"activations of {config.batch_size} samples": activations}
     per_step = config.batch_size * config.accumulate * PartialState().num_processes
@@ -82,7 +52,7 @@ def print_plan(config: _DryConfig, planned: Callable[..., Plan]) -> None:
     print(f"{'optimiser steps':<32}{config.steps:>15,}")
 
 
-def estimate(config: _DryConfig, planned: Callable[..., Plan]) -> tuple[int, int, int, int]:
+def estimate(config: _DryConfig, make_plan: Callable[..., Plan]) -> tuple[int, int, int, int]:
     """Trained and frozen parameters, and bytes of the frozen ones and of one batch's activations."""
     with torch.device("meta"):
         base = empty_base(config.base)
@@ -90,7 +60,7 @@ def estimate(config: _DryConfig, planned: Callable[..., Plan]) -> tuple[int, int
             base.unet.enable_gradient_checkpointing(partial(checkpoint, use_reentrant=True))
         parts = nn.ModuleList([base.unet, base.text_encoder, base.vae]).requires_grad_(False)
         frozen_parameters = list(parts.parameters())
-        plan = planned(config, base)
+        plan = make_plan(config, base)
         if config.half_unet:
             keep_frozen_in(base.unet, config.mixed_precision)
         frozen = sum(p.numel() for p in frozen_parameters)
@@ -99,36 +69,12 @@ def estimate(config: _DryConfig, planned: Callable[..., Plan]) -> tuple[int, int
     with FakeTensorMode(allow_non_fake_inputs=True):
         for module in nn.ModuleList([parts, plan.trained]).modules():  # each once, also what is in both
             module.to_empty(device="cpu", recurse=False)
-        one, two = (saved_bytes(plan.forward, count, DTYPES[resolved(config.mixed_precision)]) for count in (1, 2))
+        one, two = (bytes_saved(plan.forward, count, DTYPES[resolve(config.mixed_precision)]) for count in (1, 2))
     trained = sum(p.numel() for p in plan.trained.parameters() if p.requires_grad)
     return trained, frozen, frozen_bytes, one + (config.batch_size - 1) * (two - one)
 
 
-def empty_base(base: str) -> EmptyBase:
-    """A base of fake tensors, as `BaseOptions` name it; of a folder or a hub id only the configurations are read."""
-    if is_sg_mini_name(base):
-        text = sg_mini.TEXT_MODEL | {"num_hidden_layers": sg_mini.TEXT_MODEL["num_hidden_layers"] - 1}
-        return EmptyBase(
-            UNet2DConditionModel(**sg_mini.UNET),  # pyright: ignore[reportArgumentType]
-            CLIPTextModel(CLIPTextConfig(**text)),
-            AutoencoderTiny(**sg_mini.AUTOENCODER),  # pyright: ignore[reportArgumentType]
-        )
-    if base in stable_diffusion_2.RELEASES or base.endswith(".safetensors"):
-        release = stable_diffusion_2.RELEASES.get(base)
-        side = stable_diffusion_2.SAMPLE_SIZES[release.prediction_type if release else "epsilon"]
-        return EmptyBase(
-            UNet2DConditionModel(sample_size=side, **stable_diffusion_2.UNET),
-            CLIPTextModel(CLIPTextConfig(**stable_diffusion_2.TEXT_MODEL)),
-            AutoencoderKL(**stable_diffusion_2.AUTOENCODER),
-        )
-    return EmptyBase(
-        UNet2DConditionModel.from_config(UNet2DConditionModel.load_config(base, subfolder="unet")),
-        CLIPTextModel(CLIPTextConfig.from_pretrained(base, subfolder="text_encoder")),
-        AutoencoderKL.from_config(AutoencoderKL.load_config(base, subfolder="vae")),
-    )
-
-
-def saved_bytes(forward: Callable[[int], object], count: int, dtype: torch.dtype) -> int:
+def bytes_saved(forward: Callable[[int], object], count: int, dtype: torch.dtype) -> int:
     """What autograd keeps of a forward pass of `count` samples for the backward one, parameters apart."""
     kept: dict[int, int] = {}
 

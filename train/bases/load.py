@@ -1,18 +1,18 @@
 """Which base a script works on: options that every script has, and the base that they name."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from accelerate import PartialState
 
-from sg_models.bases import sg_mini
-from sg_models.files.safetensors_file import tensor_names
+from sg_models.bases import known_bases, sg_mini
+from sg_models.bases.known_bases import BASES
 from train.bases.base_model import BaseModel
-from train.bases.model_folders import CHECKPOINTS
-from train.bases.sg_mini_checkpoint import VAE_PREFIX, load_sg_mini
-from train.bases.stable_diffusion_2 import PredictionType, load_stable_diffusion_2
-from train.running.command_line import UsageError
+from train.bases.empty_base import EmptyBase
+from train.bases.sg_mini_checkpoint import empty_sg_mini, is_sg_mini, load_sg_mini_base
+from train.bases.stable_diffusion_2 import PredictionType, empty_stable_diffusion_2, load_stable_diffusion_2
 
 
 @dataclass
@@ -37,34 +37,47 @@ class TrainingOptions(BaseOptions):
     """print parameters, memory and steps per epoch, and stop before anything is loaded"""
 
 
+@dataclass(frozen=True)
+class Family:
+    """How bases of one family are read."""
+
+    load: Callable[[str, PredictionType | None], BaseModel]
+    empty: Callable[[str], EmptyBase]  # from configurations alone
+
+
+FAMILIES = {
+    known_bases.SG_MINI: Family(load_sg_mini_base, empty_sg_mini),
+    known_bases.STABLE_DIFFUSION_2: Family(load_stable_diffusion_2, empty_stable_diffusion_2),
+}
+
+
+def family_of(base: str) -> Family:
+    """How the base is read that `--base` means: by its name, by what a checkpoint holds, else Stable Diffusion 2.x."""
+    if base in BASES:
+        return FAMILIES[BASES[base].family]
+    if base.endswith(".safetensors") and is_sg_mini(Path(base)):
+        return FAMILIES[known_bases.SG_MINI]
+    return FAMILIES[known_bases.STABLE_DIFFUSION_2]
+
+
 def load_base(base: str, prediction_type: PredictionType | None = None) -> BaseModel:
     """The base that `BaseOptions` name.
 
     Raises `UsageError` or `WeightsFileError` in words where there is none, or where what it predicts is unclear.
     """
-    path = CHECKPOINTS / sg_mini.CHECKPOINT if base == sg_mini.NAME else Path(base)
-    if is_sg_mini_name(base):
-        if prediction_type not in (None, sg_mini.PREDICTION_TYPE):
-            raise UsageError(f"SG-Mini predicts {sg_mini.PREDICTION_TYPE}; leave --prediction-type out")
-        return load_sg_mini(path)
-    return load_stable_diffusion_2(base, prediction_type)
+    return family_of(base).load(base, prediction_type)
 
 
-def training_base(options: TrainingOptions) -> BaseModel:
+def empty_base(base: str) -> EmptyBase:
+    """A base without weights, as `BaseOptions` name it; of a folder or a hub id only the configurations are read."""
+    return family_of(base).empty(base)
+
+
+def load_training_base(options: TrainingOptions) -> BaseModel:
     """The base that the options name, frozen, on this process's device, and prepared as they say."""
-    base = load_base(options.base, options.prediction_type).to(PartialState().device).frozen()
+    base = load_base(options.base, options.prediction_type).to(PartialState().device).freeze()
     if options.gradient_checkpointing:
         base.unet.enable_gradient_checkpointing()
     if options.channels_last:
         base.unet.to(memory_format=torch.channels_last)
     return base
-
-
-def is_sg_mini_name(base: str) -> bool:
-    """Whether `--base` means SG-Mini: by its name, or by a checkpoint with its kind of autoencoder."""
-    return base == sg_mini.NAME or (base.endswith(".safetensors") and is_sg_mini(Path(base)))
-
-
-def is_sg_mini(path: Path) -> bool:
-    """Whether a file is a checkpoint with SG-Mini's kind of autoencoder."""
-    return any(name.startswith(VAE_PREFIX) for name in tensor_names(path))

@@ -8,21 +8,46 @@ from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from sg_models.bases import sg_mini
-from sg_models.files.safetensors_file import WeightsFileError, read_weights
+from sg_models.files.safetensors_file import WeightsFileError, read_weights, tensor_names
 from train.bases.base_model import BaseModel
 from train.bases.clip_tokenizer import clip_tokenizer
+from train.bases.empty_base import EmptyBase
 from train.bases.ldm_names import UNET_PREFIX, ldm_names
+from train.bases.model_folders import CHECKPOINTS
+from train.running.command_line import UsageError
 
 VAE_PREFIX, TEXT_PREFIX = "first_stage_model.taesd_", "cond_stage_model.transformer."
 TAESD_WIDTH = 64
+# without its last layer, as the UNet is conditioned on the one before it
+TEXT_MODEL = sg_mini.TEXT_MODEL | {"num_hidden_layers": sg_mini.TEXT_MODEL["num_hidden_layers"] - 1}
+
+
+def load_sg_mini_base(base: str, prediction_type: str | None) -> BaseModel:
+    """SG-Mini by its name, or a checkpoint with its kind of autoencoder; raises `UsageError` for another prediction."""
+    if prediction_type not in (None, sg_mini.PREDICTION_TYPE):
+        raise UsageError(f"SG-Mini predicts {sg_mini.PREDICTION_TYPE}; leave --prediction-type out")
+    return load_sg_mini(CHECKPOINTS / sg_mini.CHECKPOINT if base == sg_mini.NAME else Path(base))
+
+
+def is_sg_mini(path: Path) -> bool:
+    """Whether a file is a checkpoint with SG-Mini's kind of autoencoder."""
+    return any(name.startswith(VAE_PREFIX) for name in tensor_names(path))
+
+
+def empty_sg_mini(base: str) -> EmptyBase:
+    """SG-Mini's sizes."""
+    return EmptyBase(
+        UNet2DConditionModel(**sg_mini.UNET),  # pyright: ignore[reportArgumentType]
+        CLIPTextModel(CLIPTextConfig(**TEXT_MODEL)),
+        AutoencoderTiny(**sg_mini.AUTOENCODER),  # pyright: ignore[reportArgumentType]
+    )
 
 
 def load_sg_mini(path: Path) -> BaseModel:
     """SG-Mini from its checkpoint; raises `WeightsFileError` if that is missing, damaged or something else."""
     tensors, _ = read_weights(path)
     tensors = {k: v.float() for k, v in tensors.items()}
-    config = sg_mini.TEXT_MODEL | {"num_hidden_layers": sg_mini.TEXT_MODEL["num_hidden_layers"] - 1}
-    text_encoder = CLIPTextModel(CLIPTextConfig(**config))
+    text_encoder = CLIPTextModel(CLIPTextConfig(**TEXT_MODEL))
     unet = UNet2DConditionModel(**sg_mini.UNET)  # pyright: ignore[reportArgumentType]
     vae = AutoencoderTiny(**sg_mini.AUTOENCODER)  # pyright: ignore[reportArgumentType]
     _fill(path, text_encoder, tensors, {k: TEXT_PREFIX + _hf_text_name(k) for k in text_encoder.state_dict()})
@@ -46,7 +71,7 @@ def sg_mini_tensors(text_encoder: nn.Module, unet: nn.Module, vae: AutoencoderTi
     text = {TEXT_PREFIX + _hf_text_name(k): v for k, v in text_encoder.state_dict().items()}
     state = unet.state_dict()
     body = {UNET_PREFIX + ldm: state[k] for k, ldm in ldm_names(unet).items()}
-    return text | body | {VAE_PREFIX + _taesd_name(k): _widened(v) for k, v in vae.state_dict().items()}
+    return text | body | {VAE_PREFIX + _taesd_name(k): _widen(v) for k, v in vae.state_dict().items()}
 
 
 def _fill(path: Path, module: nn.Module, tensors: dict[str, Tensor], names: dict[str, str]) -> None:
@@ -57,7 +82,7 @@ def _fill(path: Path, module: nn.Module, tensors: dict[str, Tensor], names: dict
         )
     own = module.state_dict()
     narrow = isinstance(module, AutoencoderTiny)
-    state = {k: _narrowed(tensors[there], own[k].shape) if narrow else tensors[there] for k, there in names.items()}
+    state = {k: _narrow(tensors[there], own[k].shape) if narrow else tensors[there] for k, there in names.items()}
     wrong = [names[k] for k, tensor in state.items() if tensor.shape != own[k].shape]
     if wrong:
         raise WeightsFileError(f"{path} is not an SG-Mini checkpoint: {wrong[0]} has another size")
@@ -75,12 +100,12 @@ def _taesd_name(name: str) -> str:
     return ".".join([half, str(int(index) + (half == "decoder")), *rest])
 
 
-def _narrowed(tensor: Tensor, shape: torch.Size) -> Tensor:
-    """A tensor without its zero padding: see `_widened`."""
+def _narrow(tensor: Tensor, shape: torch.Size) -> Tensor:
+    """A tensor without its zero padding: see `_widen`."""
     return tensor[tuple(slice(n) for n in shape)]
 
 
-def _widened(tensor: Tensor) -> Tensor:
+def _widen(tensor: Tensor) -> Tensor:
     """An autoencoder's tensor, zero-padded to the width that ComfyUI gives a TAESD; it computes the same there."""
     narrow = sg_mini.AUTOENCODER["encoder_block_out_channels"][0]
     shape = [TAESD_WIDTH if n == narrow else n for n in tensor.shape]

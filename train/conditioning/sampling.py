@@ -4,31 +4,48 @@ With `timestep_spacing` "trailing" this is step for step what ComfyUI's KSampler
 `simple`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from sg_models.graph.scene_graph import SceneGraph
-from train.bases.base_model import BaseModel
+from train.bases.base_model import DOWNSAMPLING, BaseModel
 from train.conditioning.conditioners import Conditioner, Conditions
 
 STEPS = 25
 
+# guide(latents, timestep, prediction) → another prediction; it may take gradients of the prediction by the latents
+Guide = Callable[[Tensor, Tensor, Tensor], Tensor]
 
-@torch.no_grad()
-def sample_latents(base: BaseModel, conditions: Conditions, noise: Tensor, *, steps: int, guidance: float) -> Tensor:
-    """Latents [B, 4, h, w] from noise of that shape. Positive and negative share one UNet call per step."""
+
+def sample_latents(
+    base: BaseModel,
+    conditions: Conditions,
+    noise: Tensor,
+    *,
+    steps: int,
+    guidance: float,
+    guide: Guide | None = None,
+) -> Tensor:
+    """Latents [B, 4, h, w] from noise of that shape. Positive and negative share one UNet call per step.
+
+    A `guide` changes each step's prediction; with one, gradients pass from the prediction to the latents of its step.
+    """
     context = torch.cat([conditions.positive, conditions.negative])
     base.scheduler.set_timesteps(steps, device=noise.device)
     latents = noise * base.scheduler.init_noise_sigma
-    for timestep in base.scheduler.timesteps:
-        double = base.scheduler.scale_model_input(torch.cat([latents, latents]), timestep)
-        more = conditions.unet_arguments(double, timestep, context)
-        with_graph, without = base.unet(double, timestep, context, **more).sample.chunk(2)
-        prediction = without + guidance * (with_graph - without)
-        latents = base.scheduler.step(prediction, timestep, latents).prev_sample
-    return latents
+    with torch.set_grad_enabled(guide is not None):
+        for timestep in base.scheduler.timesteps:
+            latents = latents.detach().requires_grad_(guide is not None)
+            double = base.scheduler.scale_model_input(torch.cat([latents, latents]), timestep)
+            arguments = conditions.unet_arguments(double, timestep, context)
+            with_graph, without = base.predict(double, timestep, context, **arguments).chunk(2)
+            prediction = without + guidance * (with_graph - without)
+            if guide is not None:
+                prediction = guide(latents, timestep, prediction)
+            latents = base.scheduler.step(prediction, timestep, latents).prev_sample
+    return latents.detach()
 
 
 def draw_graphs(
@@ -39,18 +56,24 @@ def draw_graphs(
     *,
     steps: int = STEPS,
     guidance: float | None = None,
+    guide: Guide | None = None,
 ) -> Tensor:
     """One picture per graph: [B, 3, H, W] in [0, 1] from `noise` [B, 4, H/8, W/8].
 
-    `guidance` is what serves the variant best if left out.
+    `guidance` is what serves the variant best if left out; `guide` as for `sample_latents`.
     """
     guidance = condition.guidance if guidance is None else guidance
-    latents = sample_latents(base, condition(graphs), noise.to(base.device), steps=steps, guidance=guidance)
-    return base.decode(latents)
+    conditions, noise = condition(graphs), noise.to(base.device)
+    latents = sample_latents(base, conditions, noise, steps=steps, guidance=guidance, guide=guide)
+    with torch.no_grad():
+        return base.decode(latents)
 
 
-def starting_noise(base: BaseModel, seed: int, count: int, side: int) -> Tensor:
-    """Noise [count, 4, side/8, side/8] of a seed, made on the CPU so that it is the same on every machine."""
-    size = side // 8
+def starting_noise(base: BaseModel, seed: int, count: int, side: int | None = None) -> Tensor:
+    """Noise [count, 4, side/8, side/8] of a seed, made on the CPU so that it is the same on every machine.
+
+    `side` in pixels; the base's own if left out.
+    """
+    size = (side or base.side) // DOWNSAMPLING
     channels = base.unet.config["in_channels"]
     return torch.randn(count, channels, size, size, generator=torch.Generator().manual_seed(seed))

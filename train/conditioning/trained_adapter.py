@@ -6,17 +6,19 @@ from diffusers import ControlNetModel
 from torch import Tensor
 
 from sg_models.adapters.adapter import Adapter, AdapterError, read_adapter
-from sg_models.adapters.gsa_adapter import GSAAdapter, build_adapter, gsa_tensors
-from sg_models.adapters.layout_adapter import CONTROLNET, CONTROLNET_KIND, LayoutAdapter, build_layout_adapter
-from sg_models.adapters.structure_clip import STRUCTURE_CLIP, build_knowledge
-from sg_models.bases import sg_mini
+from sg_models.adapters.gsa_adapter import build_adapter, gsa_tensors
+from sg_models.adapters.layout_adapter import CONTROLNET, build_layout_adapter
+from sg_models.adapters.phrase_features import GraphFeatures
+from sg_models.adapters.structure_clip import build_knowledge
+from sg_models.adapters.variants import CAPTION_VARIANT, GSA, LAYOUT_CONTROLNET, VARIANTS, Variant
+from sg_models.bases.known_bases import BASES
 from train.bases.base_model import BaseModel
 from train.bases.ldm_names import controlnet_ldm_names
 from train.bases.model_folders import ADAPTERS, CHECKPOINTS, LORAS
 from train.conditioning.conditioners import (
     CaptionConditioner,
     Conditioner,
-    GroundedConditioner,
+    GSAConditioner,
     LayoutConditioner,
     StructureClipConditioner,
 )
@@ -24,9 +26,7 @@ from train.conditioning.grounded_unet import attach, block_sizes
 from train.conditioning.lora import load_lora
 from train.conditioning.phrase_encoders import graph_features
 
-NO_ADAPTER, CAPTION_VARIANT = "none", "i"  # either way, the graph as a caption
-TRAINED_VARIANTS = ("ii", "iii", "iv", "v", "vi", "vii")
-LORA_VARIANT = "ii"  # two files: a LoRA, and the knowledge encoder that it was trained on
+NO_ADAPTER = "none"  # the graph as a caption, as for `CAPTION_VARIANT`
 
 
 def load_variant(base: BaseModel, name: str, bert: str | None = None) -> Conditioner:
@@ -37,78 +37,66 @@ def load_variant(base: BaseModel, name: str, bert: str | None = None) -> Conditi
     """
     if name in (NO_ADAPTER, CAPTION_VARIANT):
         return CaptionConditioner(base)
-    if name == LORA_VARIANT:
-        return _with_lora(base)
-    file = read_adapter(_path(base, name))
+    file = read_adapter(_adapter_path(base, name))
     file.check_base(base.name, base.prediction_type)
+    if name in VARIANTS and VARIANTS[name].is_lora:
+        return _with_lora(base, file, VARIANTS[name])
+    if file.kind not in INSTALL:
+        raise AdapterError(f"{file.name} is an adapter of kind {file.kind}, which draws nothing by itself")
     encode = graph_features(file.phrase_encoder, base, bert, file)
-    if file.kind == CONTROLNET_KIND:
-        adapter, controlnet = _install_controlnet(base, file)
-        variant: Conditioner = LayoutConditioner(base, adapter, controlnet, encode)
-    else:
-        adapter = _install(base, file)
-        variant = GroundedConditioner(base, adapter, encode)
-    if encode.dim != adapter.config["phrase_dim"]:
+    if encode.dim != file.config.get("phrase_dim"):
         raise AdapterError(
-            f"{file.name} was trained on phrases of {adapter.config['phrase_dim']} numbers, this {file.phrase_encoder} "
-            f"gives {encode.dim}; name the one it was trained with"
+            f"{file.name} was trained on phrases of {file.config.get('phrase_dim')} numbers, this "
+            f"{file.phrase_encoder} gives {encode.dim}; name the one it was trained with"
         )
-    return variant
+    return INSTALL[file.kind](base, file, encode)
 
 
 def variant_files(name: str, base: str) -> list[Path]:
     """The files that a variant is made of, the base's checkpoint first; it alone if the variant is not trained yet."""
-    added = sorted(ADAPTERS.glob(f"{name}-*-{base}.safetensors"))
-    if name == LORA_VARIANT:
-        added = [path for path in (_knowledge_path(base), _lora_path(base)) if path.exists()]
-    return [CHECKPOINTS / sg_mini.CHECKPOINT, *added]
+    variant = VARIANTS.get(name)
+    added = [] if variant is None else [ADAPTERS / file for file in variant.adapter_names(base)]
+    if variant is not None and variant.is_lora:
+        added.append(LORAS / variant.file_name(base))
+    return [CHECKPOINTS / BASES[base].checkpoint, *(path for path in added if path.exists())]
 
 
 def trained_variants(base: str) -> list[str]:
     """The variants whose files are there."""
-    return [name for name in TRAINED_VARIANTS if len(variant_files(name, base)) > 1]
+    return [name for name, variant in VARIANTS.items() if variant.kind and len(variant_files(name, base)) > 1]
 
 
-def _knowledge_path(base: str) -> Path:
-    return ADAPTERS / f"{STRUCTURE_CLIP}-{base}.safetensors"
-
-
-def _lora_path(base: str) -> Path:
-    return LORAS / f"{LORA_VARIANT}-lora-{STRUCTURE_CLIP}-{base}.safetensors"
-
-
-def _path(base: BaseModel, name: str) -> Path:
+def _adapter_path(base: BaseModel, name: str) -> Path:
     if name.endswith(".safetensors"):
         return Path(name)
-    found = sorted(ADAPTERS.glob(f"{name}-*-{base.name}.safetensors"))
-    if len(found) == 1:
-        return found[0]
+    if name in VARIANTS:
+        path = ADAPTERS / VARIANTS[name].adapter_names(base.name)[0]
+        if path.exists():
+            return path
     raise AdapterError(
         f"there is no adapter {name!r} for {base.name} in {ADAPTERS}; "
         f"write {', '.join([NO_ADAPTER, *trained_variants(base.name)])} or the path of a .safetensors file"
     )
 
 
-def _with_lora(base: BaseModel) -> StructureClipConditioner:
-    file = read_adapter(_knowledge_path(base.name))
-    file.check_kind(STRUCTURE_CLIP)
-    file.check_base(base.name, base.prediction_type)
-    load_lora(base.unet, _lora_path(base.name))
+def _with_lora(base: BaseModel, file: Adapter, variant: Variant) -> StructureClipConditioner:
+    file.check_kind(variant.kind)
+    load_lora(base.unet, LORAS / variant.file_name(base.name))
     base.unet.requires_grad_(False)
     return StructureClipConditioner(base, build_knowledge(file), file.config["knowledge_weight"])
 
 
-def _install(base: BaseModel, adapter: Adapter) -> GSAAdapter:
-    module = build_adapter(adapter)
-    if adapter.config["blocks"] != block_sizes(base.unet):
-        raise AdapterError(f"{adapter.name} was made for a UNet of other sizes than {base.name}'s")
-    module.load_state_dict({name: tensor.float() for name, tensor in gsa_tensors(adapter).items()})
+def _with_gsa(base: BaseModel, file: Adapter, encode: GraphFeatures) -> GSAConditioner:
+    module = build_adapter(file)
+    if file.config["blocks"] != block_sizes(base.unet):
+        raise AdapterError(f"{file.name} was made for a UNet of other sizes than {base.name}'s")
+    module.load_state_dict({name: tensor.float() for name, tensor in gsa_tensors(file).items()})
     module.to(base.device).requires_grad_(False).eval()
     attach(base.unet, module)
-    return module
+    return GSAConditioner(base, module, encode)
 
 
-def _install_controlnet(base: BaseModel, file: Adapter) -> tuple[LayoutAdapter, ControlNetModel]:
+def _with_controlnet(base: BaseModel, file: Adapter, encode: GraphFeatures) -> LayoutConditioner:
     adapter = build_layout_adapter(file)
     controlnet = ControlNetModel.from_unet(
         base.unet, conditioning_channels=adapter.config["channels"], load_weights_from_unet=False
@@ -116,7 +104,11 @@ def _install_controlnet(base: BaseModel, file: Adapter) -> tuple[LayoutAdapter, 
     controlnet.load_state_dict(controlnet_state(file, controlnet))
     for part in (adapter, controlnet):
         part.to(base.device).requires_grad_(False).eval()
-    return adapter, controlnet
+    return LayoutConditioner(base, adapter, controlnet, encode)
+
+
+# what draws with an adapter file, by its kind
+INSTALL = {GSA: _with_gsa, LAYOUT_CONTROLNET: _with_controlnet}
 
 
 def controlnet_state(file: Adapter, controlnet: ControlNetModel) -> dict[str, Tensor]:

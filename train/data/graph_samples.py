@@ -1,61 +1,115 @@
-"""Training samples of Shapes for whatever is conditioned on graphs: latents, and graphs with gaps."""
+"""Training samples for whatever is conditioned on graphs: latents, and graphs with gaps."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch_geometric.data import Batch, Data
-from tqdm import tqdm
 
-from sg_models.adapters.gsa_adapter import graph_data
 from sg_models.adapters.phrase_features import EncodeGraphs, Features
 from sg_models.graph.scene_graph import SceneGraph
-from train.data.graph_variation import told
-from train.data.shapes.scene import scene, seeds
+from sg_models.layers.graph_batch import UNKNOWN_RELATION, GraphBatch, Targets, graph_batch
+from sg_models.layers.layout import MASK_SIDE
+from train.data.dataset import Split
+from train.data.graph_variation import with_gaps, without_boxes
 from train.data.spatial_relations import RELATIONS, nests
 
 NULL_RATE = 0.10
 NESTED_RATE = 0.4  # of samples that are drawn from nested scenes alone: they are few and the hardest
+GRAPHS = 13  # what a sample's random numbers are for, beside other scripts' uses of the same index
+
+
+@dataclass(frozen=True)
+class SampleBatch:
+    """B pictures with their graphs."""
+
+    latents: Tensor  # [B, 4, h, w]
+    graphs: list[SceneGraph]  # as the model gets them
+    encoded: GraphBatch  # the same with their features, and the whole graphs' boxes as targets
+    is_null: Tensor  # [B] bool: which graphs are to be left out
+
+    def to(self, device: torch.device | str) -> "SampleBatch":
+        """The same batch on a device."""
+        latents, encoded, is_null = (part.to(device) for part in (self.latents, self.encoded, self.is_null))
+        return replace(self, latents=latents, encoded=encoded, is_null=is_null)
 
 
 class GraphSamples:
-    """Latents and graphs by sample index; what a graph leaves unsaid is drawn from the index too.
+    """Samples of a split by index; what a graph leaves unsaid is drawn from index and seed, too.
 
-    `latents` [N, 4, h, w] of the first N scenes of a split.
+    `latents` [N, 4, h, w] are those of the split's scenes.
     """
 
-    def __init__(self, latents: Tensor, split: str, encode: EncodeGraphs) -> None:
-        self.latents, self.encode = latents, encode
-        self.graphs = [scene(s).graph for s in tqdm(seeds(split, len(latents)), desc=f"{split} graphs", mininterval=5)]
-        self.nested = [i for i, graph in enumerate(self.graphs) if nests(graph)]
+    def __init__(
+        self,
+        split: Split,
+        latents: Tensor,
+        encode: EncodeGraphs,
+        *,
+        seed: int = 0,
+        masks: bool = False,
+        nested_rate: float = NESTED_RATE,
+        null_rate: float = NULL_RATE,
+    ) -> None:
+        self.split, self.latents, self.encode, self.seed, self.with_masks = split, latents, encode, seed, masks
+        self.nested_rate, self.null_rate = nested_rate, null_rate
+        self.nested = [i for i, graph in enumerate(split.graphs) if nests(graph)] if nested_rate else []
 
-    def __call__(self, indices: Sequence[int]) -> tuple[Tensor, Batch, Tensor]:
-        """Latents [B, 4, h, w], the PyG batch of their graphs, and which of them are to be null [B]."""
-        rngs = [np.random.default_rng((i, 13)) for i in indices]
-        which = [self.one(rng) for rng in rngs]
-        whole = [self.graphs[w] for w in which]
-        graphs = [told(graph, rng) for graph, rng in zip(whole, rngs, strict=True)]
-        is_null = torch.tensor([rng.random() < NULL_RATE for rng in rngs])
-        return self.latents[which], self.batch(graphs, whole), is_null
+    def __call__(self, indices: Sequence[int]) -> SampleBatch:
+        """The samples of some indices, which count up without end."""
+        rngs = [sample_rng(index, GRAPHS, self.seed) for index in indices]
+        places = [self._place(rng) for rng in rngs]
+        graphs = [with_gaps(self.split.graphs[place], rng) for place, rng in zip(places, rngs, strict=True)]
+        is_null = torch.tensor([rng.random() < self.null_rate for rng in rngs])
+        return SampleBatch(self.latents[places], graphs, self.encode_batch(graphs, places), is_null)
 
-    def one(self, rng: np.random.Generator) -> int:
+    def whole(self, shift: int = 0, null: bool = False) -> SampleBatch:
+        """All pictures of the split, each with the whole graph of the one `shift` places on, or with none."""
+        places = list(range(len(self.split.graphs)))
+        others = places[shift:] + places[:shift]
+        graphs = [self.split.graphs[place] for place in others]
+        return SampleBatch(self.latents, graphs, self.encode_batch(graphs, others), torch.full((len(places),), null))
+
+    def without_boxes(self) -> GraphBatch:
+        """All graphs of the split as people write them, with the boxes as targets alone."""
+        bare = [without_boxes(graph) for graph in self.split.graphs]
+        return self.encode_batch(bare, range(len(bare)))
+
+    def encode_batch(self, graphs: Sequence[SceneGraph], places: Sequence[int]) -> GraphBatch:
+        """Graphs as one batch; `places` says which scenes they are of: those give all boxes, and masks."""
+        boxes = [thing.box for place in places for thing in self.split.graphs[place].objects]
+        targets = Targets(
+            torch.tensor(boxes),
+            torch.tensor([spatial_place(r.predicate) for g in graphs for r in g.relations], dtype=torch.long),
+            self._masks(places),
+        )
+        return graph_batch(graphs, self.encode(graphs), targets)
+
+    def _place(self, rng: np.random.Generator) -> int:
         """A scene's place, at random."""
-        if self.nested and rng.random() < NESTED_RATE:
+        if self.nested and rng.random() < self.nested_rate:
             return int(rng.choice(self.nested))
-        return int(rng.integers(len(self.graphs)))
+        return int(rng.integers(len(self.split.graphs)))
 
-    def batch(self, graphs: Sequence[SceneGraph], whole: Sequence[SceneGraph]) -> Batch:
-        """Graphs as one PyG batch.
+    def _masks(self, places: Sequence[int]) -> Tensor | None:
+        """Masks [O, M, M] of the objects of some scenes; None where they are not wanted or not known of all."""
+        if not self.with_masks:
+            return None
+        found = [mask for mask in (self.split.masks(place, MASK_SIDE) for place in places) if mask is not None]
+        return torch.cat(found) if len(found) == len(places) else None
 
-        `whole` are the same with all their boxes, which go along as `layout` [O, 4]; so do the relations' positions in
-        `RELATIONS`, as `relation` [R].
-        """
-        return Batch.from_data_list(list(map(self.data, graphs, self.encode(graphs), whole)))
 
-    def data(self, graph: SceneGraph, features: Features, whole: SceneGraph) -> Data:
-        """One graph of a batch."""
-        data = graph_data(graph, features)
-        data.layout = torch.tensor([thing.box for thing in whole.objects])
-        data.relation = torch.tensor([RELATIONS.index(r.predicate) for r in graph.relations], dtype=torch.long)
-        return data
+def sample_rng(index: int, purpose: int, seed: int) -> np.random.Generator:
+    """The random numbers of one sample: others for each index, purpose and `--seed`."""
+    return np.random.default_rng((index, purpose, seed))
+
+
+def spatial_place(predicate: str) -> int:
+    """A predicate's place in `RELATIONS`; `UNKNOWN_RELATION` for one that is not spatial."""
+    return RELATIONS.index(predicate) if predicate in RELATIONS else UNKNOWN_RELATION
+
+
+def no_features(graphs: Sequence[SceneGraph]) -> list[Features]:
+    """`EncodeGraphs` for what reads graphs as captions."""
+    return [(torch.zeros(len(graph.objects), 0), torch.zeros(len(graph.relations), 0)) for graph in graphs]

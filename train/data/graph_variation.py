@@ -11,7 +11,7 @@ DROPPED_ATTRIBUTE_RATE = 0.10
 DROPPED_RELATION_RATE = 0.10
 
 
-def told(graph: SceneGraph, rng: np.random.Generator) -> SceneGraph:
+def with_gaps(graph: SceneGraph, rng: np.random.Generator) -> SceneGraph:
     """A graph as people write them: mostly without boxes, now and then without an attribute or a relation."""
     boxes = rng.random()
     box_rate = 1.0 if boxes < ALL_BOXES_RATE else 0.5 if boxes < ALL_BOXES_RATE + SOME_BOXES_RATE else 0.0

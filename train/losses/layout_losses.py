@@ -1,4 +1,4 @@
-"""What predicted boxes are trained on and measured by: the true ones, and what the graph itself says of them.
+"""What predicted boxes and the maps made of them are trained on: the true ones, and what the graph says of them.
 
 Many layouts fit a graph. What an object is says how large it is, but its place is mostly a guess: so sizes count apart
 from places, and there is no term of overlap with the true box, such as generalised IoU, which an unsure predictor would
@@ -10,10 +10,10 @@ import torch
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
-from torch_geometric.data import Batch
 from torch_geometric.utils import to_dense_batch
 from torchvision.ops import box_iou
 
+from sg_models.layers.graph_batch import UNKNOWN_RELATION, GraphBatch
 from sg_models.layers.layout import LayoutPredictor, warp
 from train.data.spatial_relations import ABOVE, BELOW, INSIDE, LEFT, RELATIONS, RIGHT, SURROUNDING, spatial_relation
 
@@ -26,36 +26,34 @@ BACKGROUND = 0  # of the cell classes; object k of a graph is class k + 1
 DIRECTIONS = {LEFT: (-1.0, 0.0), RIGHT: (1.0, 0.0), ABOVE: (0.0, -1.0), BELOW: (0.0, 1.0)}
 
 
-def layout_loss(boxes: Tensor, graphs: Batch) -> Tensor:
-    """How far predicted boxes [O, 4] are from the true ones, and from what the graphs say.
-
-    `graphs` has layout [O, 4], the true boxes, edge_index [2, R], relation [R] (positions in `RELATIONS`), batch [O].
-    """
+def box_loss(boxes: Tensor, graphs: GraphBatch) -> Tensor:
+    """How far predicted boxes [O, 4] of a batch with targets are from the true ones, and from what the graphs say."""
+    spatial = graphs.truth.spatial
     return (
-        box_loss(boxes, graphs.layout)
-        + RELATION_WEIGHT * relation_loss(boxes, graphs.edge_index, graphs.relation)
-        + OVERLAP_WEIGHT * overlap_loss(boxes, graphs.edge_index, graphs.relation, graphs.batch)
+        distance_loss(boxes, graphs.truth.boxes)
+        + RELATION_WEIGHT * relation_loss(boxes, graphs.edge_index, spatial)
+        + OVERLAP_WEIGHT * overlap_loss(boxes, graphs.edge_index, spatial, graphs.batch)
     )
 
 
-def layout_figures(boxes: Tensor, graphs: Batch) -> dict[str, float]:
+def box_figures(boxes: Tensor, graphs: GraphBatch) -> dict[str, float]:
     """Mean IoU of predicted boxes [O, 4] with the true ones, and how many layouts obey their graph."""
-    overlap = box_iou(boxes, graphs.layout).diagonal().mean().item()
-    return {"box IoU": overlap, "layouts obeyed": obeyed(boxes, graphs)}
+    overlap = box_iou(boxes, graphs.truth.boxes).diagonal().mean().item()
+    return {"box IoU": overlap, "layouts obeyed": share_obeying(boxes, graphs)}
 
 
-def obeyed(boxes: Tensor, graphs: Batch) -> float:
-    """The part of the graphs all of whose relations hold between the boxes [O, 4]."""
+def share_obeying(boxes: Tensor, graphs: GraphBatch) -> float:
+    """The part of the graphs all of whose spatial relations hold between the boxes [O, 4]."""
     places, graph_of = [tuple(box) for box in boxes.tolist()], graphs.batch.tolist()
     broken = {
         graph_of[s]
-        for (s, o), relation in zip(graphs.edge_index.T.tolist(), graphs.relation.tolist(), strict=True)
-        if spatial_relation(places[s], places[o]) != RELATIONS[relation]
+        for (s, o), place in zip(graphs.edge_index.T.tolist(), graphs.truth.spatial.tolist(), strict=True)
+        if place != UNKNOWN_RELATION and spatial_relation(places[s], places[o]) != RELATIONS[place]
     }
     return 1 - len(broken) / graphs.num_graphs
 
 
-def box_loss(predicted: Tensor, true: Tensor) -> Tensor:
+def distance_loss(predicted: Tensor, true: Tensor) -> Tensor:
     """L1 of edges and of sides of boxes [O, 4]."""
     sides = F.l1_loss(predicted[:, 2:] - predicted[:, :2], true[:, 2:] - true[:, :2])
     return F.l1_loss(predicted, true) + SIDE_WEIGHT * sides
@@ -64,8 +62,10 @@ def box_loss(predicted: Tensor, true: Tensor) -> Tensor:
 def relation_loss(boxes: Tensor, edge_index: Tensor, relation: Tensor) -> Tensor:
     """By how much boxes [O, 4] break relations, squared: 0 where all clearly hold.
 
-    edge_index [2, R] (subject, object), relation [R] positions in `RELATIONS`.
+    edge_index [2, R] (subject, object), relation [R] places in `RELATIONS`; other predicates say nothing of boxes.
     """
+    known = relation != UNKNOWN_RELATION
+    edge_index, relation = edge_index[:, known], relation[known]
     subject, object_ = boxes[edge_index[0]], boxes[edge_index[1]]
     offset = (subject[:, :2] + subject[:, 2:] - object_[:, :2] - object_[:, 2:]) / 2  # [R, 2], between centres
     direction = boxes.new_tensor([DIRECTIONS.get(name, (0.0, 0.0)) for name in RELATIONS])[relation]  # [R, 2]

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from PIL import Image, ImageDraw
 
-from sg_models.bases import sg_mini
+from sg_models.bases.known_bases import BASES
 from sg_models.drawing.graph_drawing import draw_scene_graph
 from sg_models.drawing.label_font import font_for
 from sg_models.files.whole_file import whole_file
@@ -22,7 +22,7 @@ MARGIN, LABEL_WIDTH, TEXT = 8, 150, 13  # pixels
 
 def draw_comparison(base: str, variants: Mapping[str, str], graphs: Sequence[SceneGraph], path: Path) -> None:
     """Writes the figure; `variants` gives each one's description by its name. All draw from the same noise."""
-    side = sg_mini.SIDE
+    side = BASES[base].side
     step = side + MARGIN
     size = LABEL_WIDTH + len(graphs) * step + MARGIN, (len(variants) + 1) * step + MARGIN
     figure = Image.new("RGB", size, PAPER)
@@ -30,16 +30,16 @@ def draw_comparison(base: str, variants: Mapping[str, str], graphs: Sequence[Sce
         figure.paste(draw_scene_graph(graph, side, side), (LABEL_WIDTH + column * step, MARGIN))
     for place, (name, description) in enumerate(variants.items(), start=1):
         _label(ImageDraw.Draw(figure), f"({name}) {description}", MARGIN + place * step)
-        for column, picture in enumerate(_drawn(base, name, graphs)):
+        for column, picture in enumerate(_draw(base, name, graphs)):
             figure.paste(picture, (LABEL_WIDTH + column * step, MARGIN + place * step))
     with whole_file(path) as file:
         figure.save(file, "PNG")
 
 
-def _drawn(base: str, name: str, graphs: Sequence[SceneGraph]) -> list[Image.Image]:
-    loaded = load_base(base).to("cuda" if torch.cuda.is_available() else "cpu").frozen()
+def _draw(base: str, name: str, graphs: Sequence[SceneGraph]) -> list[Image.Image]:
+    loaded = load_base(base).to("cuda" if torch.cuda.is_available() else "cpu").freeze()
     condition = load_variant(loaded, name)
-    noise = starting_noise(loaded, 0, 1, sg_mini.SIDE).expand(len(graphs), -1, -1, -1)
+    noise = starting_noise(loaded, 0, 1).expand(len(graphs), -1, -1, -1)
     return [to_pil(picture) for picture in draw_graphs(loaded, condition, graphs, noise)]
 
 

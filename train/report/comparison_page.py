@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from sg_models.adapters.variants import VARIANTS
 from sg_models.files.whole_file import whole_file
 from train.conditioning.conditioners import CAPTION_GUIDANCE, GRAPH_GUIDANCE
 from train.conditioning.sampling import STEPS
@@ -12,16 +13,7 @@ from train.report.metrics import METRICS
 from train.running.precision import NAMES as PRECISIONS
 
 CEILING = "autoencoder"  # true pictures through the autoencoder: as well as a variant could do
-NAMES = {
-    CEILING: "true pictures, decoded",
-    "i": "text, CLIP",
-    "ii": "text, Structure-CLIP, LoRA",
-    "iii": "layout, BERT, ControlNet",
-    "iv": "layout, CLIP, ControlNet",
-    "v": "embeddings, BERT, gated self-attention",
-    "vi": "embeddings, CLIP, gated self-attention",
-    "vii": "embeddings, Structure-CLIP, gated self-attention",
-}
+CEILING_TITLE = "true pictures, decoded"
 COLUMNS = (*METRICS, "FID")
 
 
@@ -45,6 +37,11 @@ class Comparison:
     with_boxes: list[Row]  # the same graphs with their true boxes
     layouts: dict[tuple[str, str], dict[str, float]]  # by split and variant
     nesting: dict[str, dict[str, list[float]]]  # by variant: figures like those of rows, of some of the graphs alone
+
+
+def title(variant: str) -> str:
+    """A variant in words, or the ceiling."""
+    return CEILING_TITLE if variant == CEILING else VARIANTS[variant].title
 
 
 def markdown(found: Comparison, *, graphs: int, seeds: int, steps: int, mixed_precision: str) -> str:
@@ -94,7 +91,7 @@ def _table(rows: Sequence[Row]) -> str:
     for row in rows:
         figures = [_with_interval(row.figures[column]) for column in COLUMNS]
         cost = [f"{row.parameters / 1e6:.2f} M", f"{row.steps:,}", f"{row.seconds:.2f}"]
-        lines.append(_line([row.split, f"({row.variant}) {NAMES[row.variant]}", *figures, *cost]))
+        lines.append(_line([row.split, f"({row.variant}) {title(row.variant)}", *figures, *cost]))
     return "\n".join(lines)
 
 
@@ -102,14 +99,14 @@ def _layout_table(layouts: dict[tuple[str, str], dict[str, float]]) -> str:
     names = list(next(iter(layouts.values()))) if layouts else []
     lines = _head(["split", "variant", *names])
     for (split, variant), figures in layouts.items():
-        lines.append(_line([split, f"({variant}) {NAMES[variant]}", *(f"{figures[name]:.3f}" for name in names)]))
+        lines.append(_line([split, f"({variant}) {title(variant)}", *(f"{figures[name]:.3f}" for name in names)]))
     return "\n".join(lines)
 
 
 def _nesting_table(nesting: dict[str, dict[str, list[float]]]) -> str:
     lines = _head(["variant", *next(iter(nesting.values()))])
     lines += [
-        _line([f"({variant}) {NAMES[variant]}", *(_with_interval(figure) for figure in figures.values())])
+        _line([f"({variant}) {title(variant)}", *(_with_interval(figure) for figure in figures.values())])
         for variant, figures in nesting.items()
     ]
     return "\n".join(lines)

@@ -1,14 +1,27 @@
 """How well pictures obey their graphs, over all pictures that were judged: four metrics with 95 % intervals."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from scipy import stats
 
-from train.data.shapes.oracle import Verdict
+from sg_models.graph.scene_graph import SceneGraph
+from train.data.dataset import Dataset
+from train.data.verdict import Verdict
+from train.running.command_line import UsageError
 
 METRICS = ("object recall", "attribute binding", "relation accuracy", "exact graph")
 RESAMPLES = 2000
+
+
+def judge_all(data: Dataset, pictures: Sequence[np.ndarray], graphs: Sequence[SceneGraph]) -> list[Verdict]:
+    """What a data set's judge says of pictures, uint8 [H, W, 3] each; raises `UsageError` where it has none."""
+    verdicts = [data.judge(picture, graph) for picture, graph in zip(pictures, graphs, strict=True)]
+    found = [verdict for verdict in verdicts if verdict is not None]
+    if len(found) < len(verdicts):
+        raise UsageError(f"nothing can tell whether a picture of {data.name} obeys its graph; write --dataset shapes")
+    return found
 
 
 def summary(verdicts: list[Verdict]) -> dict[str, Any]:
@@ -53,7 +66,7 @@ def with_interval(hits: np.ndarray, totals: np.ndarray) -> list[float]:
     return [round(value, 4), round(float(low), 4), round(float(high), 4)]
 
 
-def table(results: dict[str, dict[str, Any]]) -> str:
+def result_table(results: dict[str, dict[str, Any]]) -> str:
     """The results as a Markdown table."""
     lines = ["| split | variant | " + " | ".join(METRICS) + " |", "|---" * (2 + len(METRICS)) + "|"]
     for split, variants in results.items():

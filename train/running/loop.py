@@ -18,9 +18,10 @@ from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from train.running.precision import AUTO, autocast, resolved
+from train.running.precision import AUTO, autocast, resolve
 
-Loss = Callable[[nn.Module, Any, torch.Generator], tuple[Tensor, dict[str, float]]]
+# loss(model, batch, generator, optimiser step)
+Loss = Callable[[nn.Module, Any, torch.Generator, int], tuple[Tensor, dict[str, float]]]
 
 
 @dataclass
@@ -77,12 +78,12 @@ def train(
 ) -> nn.Module:
     """Trains `model` in place and returns it with the averaged weights.
 
-    `loss(model, batch, generator)` gives the loss and figures to log; `batch(indices)` the samples of a step, indices
-    counting up without end; `parameters` optimiser groups (default: all that require gradients);
+    `loss(model, batch, generator, step)` gives the loss and figures to log; `batch(indices)` the samples of a step,
+    indices counting up without end; `parameters` optimiser groups (default: all that require gradients);
     `preview(averaged model, path without ending)` draws; `report(model)` adds slower figures, at every preview.
     """
     accelerator = Accelerator(
-        mixed_precision=resolved(config.mixed_precision),
+        mixed_precision=resolve(config.mixed_precision),
         gradient_accumulation_steps=config.accumulate,
         log_with="tensorboard",
         project_config=ProjectConfiguration(project_dir=str(config.run_dir), logging_dir=str(config.run_dir / "logs")),
@@ -159,7 +160,7 @@ def _step(
         generator = step_generator(config.seed, step, place, accelerator.device)
         torch.manual_seed(generator.initial_seed())  # for what a module draws itself, dropout for one
         with accelerator.accumulate(model), accelerator.autocast():
-            value, figures = loss(model, batch(range(first, first + config.batch_size)), generator)
+            value, figures = loss(model, batch(range(first, first + config.batch_size)), generator, step)
             accelerator.backward(value)
             if accelerator.sync_gradients:
                 accelerator.clip_grad_norm_(model.parameters(), config.max_grad_norm)

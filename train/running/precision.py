@@ -16,7 +16,7 @@ NAMES = {"no": "float32", "fp16": "float16", "bf16": "bfloat16"}  # by accelerat
 DTYPES: dict[str, torch.dtype] = {word: getattr(torch, name) for word, name in NAMES.items()}
 
 
-def resolved(precision: str) -> str:
+def resolve(precision: str) -> str:
     """`no`, `fp16` or `bf16`; what serves this process's device best for `auto`."""
     if precision != AUTO:
         return precision
@@ -35,7 +35,7 @@ def has_bfloat16(device: torch.device) -> bool:
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager:
     """PyTorch's autocast in a precision, `auto` among them; it changes nothing for float32."""
-    name = resolved(precision)
+    name = resolve(precision)
     if name == "no":
         return nullcontext()
     return torch.autocast(device.type, DTYPES[name])
@@ -47,7 +47,7 @@ def keep_frozen_in(module: nn.Module, precision: str) -> None:
     Autocast does so in every step otherwise, and keeps the copies beside the weights until the backward pass is done.
     Whatever starts from the same weights and is trained must have been made before.
     """
-    dtype = DTYPES[resolved(precision)]
+    dtype = DTYPES[resolve(precision)]
     for parameter in module.parameters():
         if not parameter.requires_grad:
             parameter.data = parameter.data.to(dtype)

@@ -166,7 +166,7 @@ def test_an_unknown_prediction_type_is_refused():
 
 def test_noised_is_a_function_of_its_generator(base: BaseModel):
     latents = torch.randn(64, 4, 16, 16, generator=torch.Generator().manual_seed(1))
-    one, other = (base.noised(latents, torch.Generator().manual_seed(5)) for _ in range(2))
+    one, other = (base.add_noise(latents, torch.Generator().manual_seed(5)) for _ in range(2))
     assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
     noisy, timesteps, target = one
     assert torch.equal(noisy, base.scheduler.add_noise(latents, target, timesteps))
@@ -176,7 +176,7 @@ def test_noised_is_a_function_of_its_generator(base: BaseModel):
 def test_a_timestep_power_below_one_prefers_the_noisy_ones(base: BaseModel):
     latents = torch.zeros(2000, 4, 1, 1)
     means = [
-        base.noised(latents, torch.Generator().manual_seed(0), power)[1].float().mean().item() for power in (1.0, 0.5)
+        base.add_noise(latents, torch.Generator().manual_seed(0), power)[1].float().mean().item() for power in (1.0, 0.5)
     ]
     assert means == pytest.approx([1000 / 2, 1000 * 2 / 3], abs=25)
 

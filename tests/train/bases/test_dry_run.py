@@ -36,7 +36,7 @@ def test_activations_are_those_that_real_tensors_leave(precision: str):
 
 
 def test_parameters_are_those_of_the_real_model(sg_mini_checkpoint: Path):
-    base = load_sg_mini(sg_mini_checkpoint).frozen()
+    base = load_sg_mini(sg_mini_checkpoint).freeze()
     config = train_lora.Config()
     frozen = sum(p.numel() for part in (base.unet, base.text_encoder, base.vae) for p in part.parameters())
     model = LoraDenoiser(base.unet, config.rank)
@@ -63,7 +63,7 @@ def test_a_unet_in_half_takes_half_and_leaves_no_copies_of_its_weights():
 
 def test_checkpointing_and_memory_format_change_no_gradient(sg_mini_checkpoint: Path):
     def gradient(checkpointing: bool, channels_last: bool) -> torch.Tensor:
-        base = load_sg_mini(sg_mini_checkpoint).frozen()
+        base = load_sg_mini(sg_mini_checkpoint).freeze()
         if checkpointing:
             base.unet.enable_gradient_checkpointing()
         if channels_last:

@@ -47,7 +47,7 @@ def test_the_file_gives_the_same_unet_again(base, sg_mini_checkpoint: Path, tmp_
     after, path = base.unet(*inputs()).sample, tmp_path / "lora.safetensors"
     assert not torch.allclose(after, before, atol=1e-4)
     write_weights(path, lora_tensors(base.unet), {})
-    other = load_sg_mini(sg_mini_checkpoint).frozen()
+    other = load_sg_mini(sg_mini_checkpoint).freeze()
     load_lora(other.unet, path)
     torch.testing.assert_close(other.unet(*inputs()).sample, after)
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from train.running.precision import CPU_INSTRUCTIONS, autocast, keep_frozen_in, resolved
+from train.running.precision import CPU_INSTRUCTIONS, autocast, keep_frozen_in, resolve
 
 PLAIN = {"avx2": True, "avx512_bf16": False, "amx_bf16": False, "l2_cache_size": 524288}
 CPU = torch.device("cpu")
@@ -19,18 +19,18 @@ def capabilities(monkeypatch: pytest.MonkeyPatch) -> dict[str, bool]:
 
 
 def test_a_processor_without_the_instructions_gets_float32(capabilities: dict[str, bool]):
-    assert resolved("auto") == "no"
+    assert resolve("auto") == "no"
 
 
 @pytest.mark.parametrize("instruction", CPU_INSTRUCTIONS)
 def test_a_processor_with_them_gets_bfloat16(capabilities: dict[str, bool], instruction: str):
     capabilities[instruction] = True
-    assert resolved("auto") == "bf16"
+    assert resolve("auto") == "bf16"
 
 
 @pytest.mark.parametrize("precision", ["no", "fp16", "bf16"])
 def test_what_is_asked_for_stays(capabilities: dict[str, bool], precision: str):
-    assert resolved(precision) == precision
+    assert resolve(precision) == precision
 
 
 def test_torch_knows_the_names_of_this_processors_instructions():

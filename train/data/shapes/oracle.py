@@ -10,11 +10,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from PIL import Image
 from scipy import ndimage
 
 from sg_models.graph.scene_graph import SceneGraph, SceneObject
-from train.data.shapes.scene import COLOURS, RADII, SHAPES, extent, stencil
+from train.data.shapes.scene import COLOURS, RADII, SHAPES, SIDE, extent, stencil
 from train.data.spatial_relations import Box, Point, spatial_relation
+from train.data.verdict import Verdict
 
 FOREGROUND_DISTANCE = 40.0  # RGB distance from the background; the palest colour, cyan, has about 110
 MIN_PIXELS = 60  # the smallest object, a star of radius 11, covers about 135
@@ -36,26 +38,6 @@ class Detection:
     centroid: Point
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """How a picture obeys a graph.
-
-    `matched[i]` is the detection that stands for object i (None if it is missing), `bound[i]` whether that one has all
-    of the object's attributes, `related[k]` whether relation k holds between the detections of its two ends.
-    """
-
-    detections: tuple[Detection, ...]
-    matched: tuple[Detection | None, ...]
-    bound: tuple[bool, ...]
-    related: tuple[bool, ...]
-
-    @property
-    def exact(self) -> bool:
-        """Whether the picture shows this graph, all of it, and no further object."""
-        complete = len(self.detections) == len(self.matched)
-        return complete and None not in self.matched and all(self.bound) and all(self.related)
-
-
 def detect(picture: np.ndarray) -> tuple[Detection, ...]:
     """The objects in a picture, uint8 [H, W, 3], from the largest to the smallest."""
     rgb = picture.astype(np.float32)
@@ -75,12 +57,19 @@ def judge(picture: np.ndarray, graph: SceneGraph) -> Verdict:
     """Matches what a picture shows to a graph, in the graph's favour wherever two matchings are possible.
 
     Of all assignments of detections to objects of the same shape, the best is taken: first by objects found, then by
-    attributes, then by relations, so that two equal objects may stand for each other.
+    attributes, then by relations, so that two equal objects may stand for each other. A picture of another size than
+    the world's is brought to that first: boxes are in the world's pixels.
     """
-    detections = detect(picture)
+    detections = detect(_at_world_size(picture))
     best = max(_assignments(graph, detections), key=lambda matched: _score(graph, matched))
     bound, related = _bound(graph, best), _related(graph, best)
     return Verdict(detections, best, bound, related)
+
+
+def _at_world_size(picture: np.ndarray) -> np.ndarray:
+    if picture.shape[:2] == (SIDE, SIDE):
+        return picture
+    return np.asarray(Image.fromarray(picture).resize((SIDE, SIDE), Image.Resampling.BOX))
 
 
 def relation_of(subject: Detection, object_: Detection) -> str:

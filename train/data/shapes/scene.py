@@ -7,7 +7,7 @@ validation and held-out scenes follow the same distribution, while every *compos
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -172,11 +172,11 @@ def relation_between(subject: ShapeObject, object_: ShapeObject) -> str:
     return spatial_relation(subject.box, object_.box, (subject.x, subject.y), (object_.x, object_.y))
 
 
-def render(scene: Scene) -> np.ndarray:
-    """The picture of a scene: uint8 [128, 128, 3]."""
-    canvas = np.full((SIDE, SIDE, 3), scene.background, np.float32)
+def render(scene: Scene, side: int = SIDE) -> np.ndarray:
+    """The picture of a scene: uint8 [side, side, 3]."""
+    canvas = np.full((side, side, 3), scene.background, np.float32)
     for thing in sorted(scene.objects, key=lambda o: -o.radius):  # what is inside is drawn last
-        _paint(canvas, thing)
+        _paint(canvas, _scaled(thing, side / SIDE))
     noise = np.random.default_rng((scene.seed, 1)).standard_normal(canvas.shape, np.float32)
     return np.clip(np.rint(canvas + NOISE * noise), 0, 255).astype(np.uint8)
 
@@ -290,6 +290,10 @@ def _scene_object(thing: ShapeObject) -> SceneObject:
     return SceneObject(thing.shape, (thing.size, thing.colour), (x0, y0, x1, y1))
 
 
+def _scaled(thing: ShapeObject, scale: float) -> ShapeObject:
+    return replace(thing, x=thing.x * scale, y=thing.y * scale, radius=thing.radius * scale)
+
+
 def _paint(canvas: np.ndarray, thing: ShapeObject) -> None:
     """Blends one object into the float canvas [H, W, 3], in place."""
     left, top = math.floor(thing.x - thing.radius) - 1, math.floor(thing.y - thing.radius) - 1
@@ -298,7 +302,7 @@ def _paint(canvas: np.ndarray, thing: ShapeObject) -> None:
     corners = (outline(thing.shape) * thing.radius + (thing.x - left, thing.y - top)) * SUPERSAMPLING - 0.5
     ImageDraw.Draw(patch).polygon([tuple(p) for p in corners], fill=255)
     alpha = np.asarray(patch.reduce(SUPERSAMPLING), np.float32) / 255
-    y0, x0, y1, x1 = max(top, 0), max(left, 0), min(top + side, SIDE), min(left + side, SIDE)
+    y0, x0, y1, x1 = max(top, 0), max(left, 0), min(top + side, len(canvas)), min(left + side, len(canvas))
     alpha = alpha[y0 - top : y1 - top, x0 - left : x1 - left, None]
     area = canvas[y0:y1, x0:x1]
     area += alpha * (np.array(COLOURS[thing.colour], np.float32) - area)

@@ -1,0 +1,56 @@
+"""What training asks of a data set: graphs with pictures in splits, whatever they are of.
+
+A data set is a class with this contract and a line in `known_datasets.py`. Pictures come at the size that the base
+draws; what a data set lacks (masks, a judge) is None, and the loss or the metric that needs it drops out.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+from torch import Tensor
+
+from sg_models.graph.scene_graph import SceneGraph
+from train.data.verdict import Verdict
+
+TRAIN, VALIDATION = "train", "val"  # splits that every data set has
+
+
+class Split(Protocol):
+    """The first scenes of one split."""
+
+    dataset: str
+    """the data set's name"""
+    name: str
+    graphs: Sequence[SceneGraph]
+    """complete ones: every object has a box"""
+
+    def pictures(self, places: Sequence[int], side: int) -> np.ndarray:
+        """Pictures of some scenes, uint8 [B, side, side, 3]."""
+        ...
+
+    def masks(self, place: int, side: int) -> Tensor | None:
+        """The objects' masks in one scene, each within its own box: bool [O, side, side]; None where there are none."""
+        ...
+
+    def fingerprint(self) -> str:
+        """Of the pictures and their order, the same however many there are: what was made of others is made anew."""
+        ...
+
+
+class Dataset(Protocol):
+    """Scene graphs with pictures. `name` is what `--dataset` and adapter files call it."""
+
+    name: str
+    test_splits: tuple[str, ...]
+    """what training never sees, to be measured on"""
+    large_area: float
+    """the part of a picture that a large object's box covers: what counts once in the loss"""
+
+    def split(self, name: str, count: int) -> Split:
+        """The first `count` scenes of a split."""
+        ...
+
+    def judge(self, picture: np.ndarray, graph: SceneGraph) -> Verdict | None:
+        """How a picture, uint8 [H, W, 3], obeys a graph; None where nothing can tell."""
+        ...
