@@ -19,6 +19,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from diffusers import ControlNetModel, DDPMScheduler
@@ -32,14 +33,14 @@ from train.bases.attention import train_attention
 from train.bases.base_model import BaseModel
 from train.bases.stable_diffusion_2 import load_checkpoint
 from train.conditioning.phrase_encoders import ClipPhrases
+from train.data.dataset import TRAIN
 from train.data.graph_samples import GraphSamples
+from train.data.known_datasets import open_dataset
+from train.objectives import layout
+from train.objectives.controlnet import ControlNetDenoiser, ControlNetObjective
+from train.objectives.gsa import GSADenoiser, GSAObjective, GSASizes, adapter_sizes, open_gates, parameter_groups
 from train.running.loop import LoopConfig, train
 from train.running.precision import AUTO, DTYPES, NAMES, autocast, keep_frozen_in, resolve
-from train.train_controlnet import ControlledDenoiser, controlled_training_loss
-from train.train_gsa import Config as GSAConfig
-from train.train_gsa import GroundedDenoiser, adapter_sizes, grounded_training_loss, open_gates, parameter_groups
-from train.train_layout import Config as LayoutConfig
-from train.train_layout import LayoutSamples, layout_sizes
 
 CUDA = torch.cuda.is_available()
 PRECISION = resolve(AUTO)
@@ -76,21 +77,26 @@ def ours(model: torch.nn.Module, loss: Callable, samples: Callable, groups: list
 
 def gated_attention(base: BaseModel, latents: Tensor) -> tuple[torch.nn.Module, Callable, Callable, list]:
     encode = RememberedPhrases(ClipPhrases(base))
-    adapter = GSAAdapter(adapter_sizes(GSAConfig(), base.unet, encode.dim), attention=train_attention(base.unet))
+    adapter = GSAAdapter(adapter_sizes(GSASizes(), base.unet, encode.dim), attention=train_attention(base.unet))
     open_gates(adapter)
-    model = GroundedDenoiser(base.unet, adapter)
+    model = GSADenoiser(base, adapter)
     keep_frozen_in(base.unet, PRECISION)
-    samples = GraphSamples(latents, "train", encode)
-    return model, grounded_training_loss(base, 0.8), samples, parameter_groups(model, 1e-3)
+    data = open_dataset("shapes")
+    samples = GraphSamples(data.split(TRAIN, PICTURES), latents, encode)
+    objective = GSAObjective(base, samples, encode, large_area=data.large_area, timestep_power=0.8)
+    return model, objective.loss, samples, parameter_groups(model, 1e-3)
 
 
 def layout_controlnet(base: BaseModel, latents: Tensor) -> tuple[torch.nn.Module, Callable, Callable, None]:
     encode = RememberedPhrases(ClipPhrases(base))
-    model = ControlledDenoiser(base.unet, LayoutAdapter(layout_sizes(LayoutConfig(), encode.dim)))
+    model = ControlNetDenoiser(base, LayoutAdapter(layout.adapter_sizes(layout.LayoutSizes(), encode.dim)))
     model.layout.size = tuple(latents.shape[-2:])
     train_attention(model.controlnet)
     keep_frozen_in(base.unet, PRECISION)
-    return model, controlled_training_loss(base, 0.6), LayoutSamples(latents, "train", encode), None
+    data = open_dataset("shapes")
+    samples = GraphSamples(data.split(TRAIN, PICTURES), latents, encode, masks=True)
+    objective = ControlNetObjective(base, samples, encode, large_area=data.large_area, timestep_power=0.6)
+    return model, objective.loss, samples, None
 
 
 def diffusers_step(base: BaseModel) -> Callable[[], None]:
@@ -101,22 +107,23 @@ def diffusers_step(base: BaseModel) -> Callable[[], None]:
     frozen = DTYPES[PRECISION]
     for part in (base.unet, base.vae, base.text_encoder):
         keep_frozen_in(part, PRECISION)
-    pictures = torch.rand(BATCH, 3, SIDE, SIDE, device=base.device, dtype=frozen)
+    pictures = np.random.default_rng(0).integers(0, 256, (BATCH, SIDE, SIDE, 3), np.uint8)
+    hint = torch.rand(BATCH, 3, SIDE, SIDE, device=base.device, dtype=frozen)
 
     def step() -> None:
         with torch.no_grad():
-            latents = base.encode_pictures(2 * pictures - 1)
+            latents = base.encode_pictures(pictures)
             context = base.encode_prompts([PROMPT] * BATCH)
         noise = torch.randn_like(latents)
         timesteps = torch.randint(1000, (BATCH,), device=base.device)
         noisy = scheduler.add_noise(latents, noise, timesteps).to(frozen)
         with autocast(base.device, PRECISION):
-            down, middle = controlnet(noisy, timesteps, context, controlnet_cond=pictures, return_dict=False)
+            down, middle = controlnet(noisy, timesteps, context, controlnet_cond=hint, return_dict=False)
         more = {
             "down_block_additional_residuals": [residual.to(frozen) for residual in down],
             "mid_block_additional_residual": middle.to(frozen),
         }
-        predicted = base.unet(noisy, timesteps, context, **more).sample
+        predicted = base.predict(noisy, timesteps, context, **more)
         F.mse_loss(predicted.float(), noise.float()).backward()
         torch.nn.utils.clip_grad_norm_(controlnet.parameters(), 1.0)
         optimizer.step()
@@ -153,7 +160,7 @@ def our_case(checkpoint: Path, make: Callable) -> dict[str, float]:
     model, loss, samples, groups = make(base, torch.randn(PICTURES, 4, SIDE // 8, SIDE // 8))
     model, batch = model.to(base.device), samples(range(BATCH))  # whose phrases are encoded once in a training
     with flop_counter() as counter, autocast(base.device, PRECISION):
-        value, _ = loss(model, batch, torch.Generator(base.device).manual_seed(0))
+        value, _ = loss(model, batch, torch.Generator(base.device).manual_seed(0), 0)
         value.backward()
     seconds = min(ours(model, loss, samples, groups) for _ in range(ROUNDS))
     return {"seconds": seconds, "flops": counter.get_total_flops()}

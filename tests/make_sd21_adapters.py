@@ -7,39 +7,37 @@ from diffusers import ControlNetModel
 from torch import Tensor, nn
 
 from sg_models.adapters.adapter import Adapter, write_adapter
-from sg_models.adapters.gsa_adapter import KIND, GSAAdapter
-from sg_models.adapters.layout_adapter import CONTROLNET, CONTROLNET_KIND, LayoutAdapter
+from sg_models.adapters.gsa_adapter import GSAAdapter
+from sg_models.adapters.layout_adapter import CONTROLNET, LayoutAdapter
+from sg_models.adapters.variants import GSA, LAYOUT_CONTROLNET
 from sg_models.files.safetensors_file import write_weights
 from train.bases.base_model import BaseModel
 from train.bases.ldm_names import controlnet_ldm_names
 from train.bases.stable_diffusion_2 import CONTEXT_DIM
 from train.conditioning.lora import inject, lora_tensors
-from train.train_gsa import Config as GSAConfig
-from train.train_gsa import adapter_sizes
-from train.train_layout import Config as LayoutConfig
-from train.train_layout import layout_sizes
+from train.objectives import gsa, layout
 
 GATE, CHANGE, LORA_RANK, LORA_SPREAD = 0.5, 0.02, 16, 0.05
-GSA, CONTROLNET_FILE, LORA = "gsa.safetensors", "controlnet.safetensors", "lora.safetensors"
+GSA_FILE, CONTROLNET_FILE, LORA = "gsa.safetensors", "controlnet.safetensors", "lora.safetensors"
 
 
 @torch.no_grad()
 def make_adapters(base: BaseModel, out: Path, seed: int) -> None:
     """Writes a GSA adapter, a layout ControlNet and a LoRA."""
     torch.manual_seed(seed)
-    sizes = adapter_sizes(GSAConfig(), base.unet, CONTEXT_DIM)
+    sizes = gsa.adapter_sizes(gsa.GSASizes(), base.unet, CONTEXT_DIM)
     adapter = GSAAdapter(sizes)
     for name, parameter in adapter.named_parameters():
         if ".alpha_" in name:
             parameter.fill_(GATE)
-    _write(out / GSA, KIND, base, sizes, dict(adapter.state_dict()))
-    sizes = layout_sizes(LayoutConfig(), CONTEXT_DIM)
-    layout = LayoutAdapter(sizes)
+    _write(out / GSA_FILE, GSA, base, sizes, dict(adapter.state_dict()))
+    sizes = layout.adapter_sizes(layout.LayoutSizes(), CONTEXT_DIM)
+    predictor = LayoutAdapter(sizes)
     controlnet = ControlNetModel.from_unet(base.unet, conditioning_channels=sizes["channels"])
     _off_zero(controlnet)
     names, state = controlnet_ldm_names(controlnet), controlnet.state_dict()
-    tensors = {CONTROLNET + names[k]: v for k, v in state.items()} | dict(layout.state_dict())
-    _write(out / CONTROLNET_FILE, CONTROLNET_KIND, base, sizes, tensors)
+    tensors = {CONTROLNET + names[k]: v for k, v in state.items()} | dict(predictor.state_dict())
+    _write(out / CONTROLNET_FILE, LAYOUT_CONTROLNET, base, sizes, tensors)
     inject(base.unet, LORA_RANK)
     for name, parameter in base.unet.named_parameters():
         if ".lora_B." in name:

@@ -18,7 +18,7 @@ from sg_models.graph.formats import parse_scene_graph  # noqa: E402
 from sg_models.layers.gated_attention import visual_size  # noqa: E402
 from train.bases.base_model import BaseModel  # noqa: E402
 from train.bases.stable_diffusion_2 import load_checkpoint  # noqa: E402
-from train.conditioning.conditioners import GROUNDED_PROMPT  # noqa: E402
+from train.conditioning.conditioners import GRAPH_PROMPT  # noqa: E402
 from train.conditioning.lora import load_lora  # noqa: E402
 from train.conditioning.trained_adapter import load_variant  # noqa: E402
 
@@ -68,7 +68,7 @@ def base(sd21: Path) -> BaseModel:
 def positive_first(base: BaseModel, said: dict, case: str) -> dict:
     """A case's tensors by name, the row of the positive prompt first."""
     found = {name: said[f"{case}.{name}"] for name in ("x", "timesteps", "context", "out")}
-    positive = base.encode_prompts([GROUNDED_PROMPT])
+    positive = base.encode_prompts([GRAPH_PROMPT])
     order = (found["context"] - positive).flatten(1).norm(dim=1).argsort()
     assert len(order) == 2
     return {name: tensor[order] for name, tensor in found.items()}
@@ -115,9 +115,7 @@ def test_every_block_makes_the_same_of_the_same(base: BaseModel, sd21: Path, sai
     blocks = load_variant(base, str(sd21 / "gsa.safetensors")).adapter.gated_attention.to(DTYPES[precision])
     tokens = torch.cat([said_by_comfyui["null_tokens"], said_by_comfyui["tokens"]]).to(DTYPES[precision])
     rows = said_by_comfyui["gsa.context"]
-    if (rows[0] - base.encode_prompts([GROUNDED_PROMPT])).norm() < (
-        rows[1] - base.encode_prompts([GROUNDED_PROMPT])
-    ).norm():
+    if (rows[0] - base.encode_prompts([GRAPH_PROMPT])).norm() < (rows[1] - base.encode_prompts([GRAPH_PROMPT])).norm():
         tokens = tokens.flip(0)
     assert len(blocks.addresses) == BLOCKS
     for address in blocks.addresses:

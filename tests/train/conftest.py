@@ -79,7 +79,8 @@ def make_adapter(base):
 def adapter_file(sg_mini_parts, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The file of an adapter for the random SG-Mini, with open gates."""
     from sg_models.adapters.adapter import Adapter, write_adapter
-    from sg_models.adapters.gsa_adapter import KIND, GSAAdapter
+    from sg_models.adapters.gsa_adapter import GSAAdapter
+    from sg_models.adapters.variants import GSA
     from train.conditioning.grounded_unet import block_sizes
 
     config = ADAPTER_SIZES | {"blocks": block_sizes(sg_mini_parts[1])}
@@ -88,5 +89,5 @@ def adapter_file(sg_mini_parts, tmp_path_factory: pytest.TempPathFactory) -> Pat
         module = GSAAdapter(config)
     state = {name: torch.ones(()) if ".alpha_" in name else tensor for name, tensor in module.state_dict().items()}
     path = tmp_path_factory.mktemp("adapter") / "random-gsa.safetensors"
-    write_adapter(path, Adapter(KIND, "sg-mini", "epsilon", "clip", config, "shapes", 1, state))
+    write_adapter(path, Adapter(GSA, "sg-mini", "epsilon", "clip", config, "shapes", 1, state))
     return path

@@ -5,12 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sg_models.adapters.variants import VARIANTS
 from train import compare
-from train.compare import FEATURES, Config, Pictures, Task, distance_with_interval, frechet_distance, measured
+from train.compare import FEATURES, Config, Pictures, Task, distance_with_interval, frechet_distance, load_or_measure
 from train.data.shapes.scene import scene, seeds
 from train.data.spatial_relations import nests
-from train.report.comparison_page import COLUMNS, NAMES, Comparison, Row, markdown, write_csv
+from train.report.comparison_page import CEILING, COLUMNS, Comparison, Row, markdown, title, write_csv
 
+NAMES = (CEILING, *VARIANTS)
 TASK = Task("i", "held-out", 2)
 
 
@@ -33,7 +35,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[Task]:
 
 
 def test_a_measurement_is_kept(config: Config, calls: list):
-    first, again = (measured(config, TASK) for _ in range(2))
+    first, again = (load_or_measure(config, TASK) for _ in range(2))
     assert calls == [TASK]
     assert np.array_equal(first.counts, again.counts) and again.seconds == 0.5
 
@@ -67,7 +69,7 @@ def test_graphs_with_an_object_inside_another_are_told_apart(config: Config, mon
 
 def test_given_boxes_are_a_task_of_their_own(config: Config, calls: list):
     for boxes in (False, True):
-        measured(config, Task("vi", "held-out", 0, boxes))
+        load_or_measure(config, Task("vi", "held-out", 0, boxes))
     assert [task.boxes for task in calls] == [False, True]
 
 
@@ -75,12 +77,12 @@ def test_given_boxes_are_a_task_of_their_own(config: Config, calls: list):
 def test_other_weights_or_settings_are_measured_anew(
     config: Config, calls: list, change: str, monkeypatch: pytest.MonkeyPatch
 ):
-    measured(config, TASK)
+    load_or_measure(config, TASK)
     if change == "weights":
         monkeypatch.setattr(compare, "fingerprint", lambda variant, base: "other weights")
     else:
         setattr(config, change, {"graphs": 5, "steps": 26, "mixed_precision": "no"}[change])
-    measured(config, TASK)
+    load_or_measure(config, TASK)
     assert len(calls) == 2
 
 
@@ -122,8 +124,8 @@ def test_pages_name_every_figure(tmp_path: Path):
     nesting = {"vi": {"exact graph, one inside another": [0.375, 0.25, 0.5]}}
     found = Comparison(rows, [Row("held-out", "iv", figures, 1, 2, 0.125)], layouts, nesting)
     page = markdown(found, graphs=500, seeds=3, steps=25, mixed_precision="bf16")
-    for name, description in NAMES.items():
-        assert f"({name}) {description}" in page
+    for name in NAMES:
+        assert f"({name}) {title(name)}" in page
     for figure in (
         "1.250 [1.000, 1.500]",
         "1.20 M",

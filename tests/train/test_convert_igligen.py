@@ -8,9 +8,9 @@ from accelerate import init_empty_weights
 from diffusers import DDIMScheduler, UNet2DConditionModel
 
 from sg_models.adapters.adapter import AdapterError, read_adapter
+from sg_models.adapters.variants import GSA_START
 from sg_models.bases import sg_mini
 from sg_models.layers.gated_attention import TOKEN_EXTRAS, GatedSelfAttentionBlocks
-from train import convert_igligen
 from train.bases.ldm_names import block_addresses
 from train.bases.stable_diffusion_2 import UNET
 from train.conditioning.grounded_unet import block_sizes
@@ -70,7 +70,7 @@ def test_our_layers_compute_what_gligens_do(unet: UNet2DConditionModel, start: P
 
 def test_the_file_says_what_it_is(start: Path):
     file = read_adapter(start)
-    assert (file.kind, file.base, file.prediction_type) == (convert_igligen.KIND, "sd21-base", "epsilon")
+    assert (file.kind, file.base, file.prediction_type) == (GSA_START, "sd21-base", "epsilon")
     with pytest.raises(AdapterError, match="kind gsa-start"):
         file.check_kind("gsa")
 

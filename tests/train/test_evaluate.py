@@ -6,10 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from train.conditioning.conditioners import GroundedConditioner
-from train.data.shapes.oracle import Detection, Verdict
-from train.evaluate import Config, main, ready
-from train.report.metrics import METRICS, summary, table, with_interval
+from sg_models.graph.scene_graph import SceneGraph, SceneObject
+from train.conditioning.conditioners import GSAConditioner
+from train.data.shapes.oracle import Detection
+from train.data.shapes.shapes_dataset import Shapes
+from train.data.verdict import Verdict
+from train.evaluate import Config, load, main
+from train.report.metrics import METRICS, judge_all, result_table, summary, with_interval
 from train.running.command_line import UsageError
 
 SEEN = Detection("circle", "red", "small", (0.0, 0.0, 9.0, 9.0), (5.0, 5.0))
@@ -82,12 +85,12 @@ def test_all_right_or_all_wrong_is_not_certain(hit: int, value: float):
 def test_graphs_without_relations_leave_no_nan():
     result = summary([verdict("11", "11")] * 3 + [verdict("10", "10")])
     json.dumps(result, allow_nan=False)
-    table({"held-out": {"vi": result}})
+    result_table({"held-out": {"vi": result}})
 
 
 def test_the_table_has_a_row_per_variant_and_split():
     figures = {metric: [0.5, 0.25, 0.75] for metric in METRICS}
-    lines = table({"held-out": {"i": figures, "vi": figures}, "compositional": {"i": figures, "vi": figures}})
+    lines = result_table({"held-out": {"i": figures, "vi": figures}, "compositional": {"i": figures, "vi": figures}})
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines.splitlines()]
     assert [row[:2] for row in rows[2:]] == [
         [split, variant] for split in ("held-out", "compositional") for variant in ("(i)", "(vi)")
@@ -108,14 +111,26 @@ def test_the_whole_script_twice_writes_the_same_file(sg_mini_checkpoint: Path, a
     assert {p.name for p in tmp_path.iterdir()} == {"a.json", "b.json"}
 
 
+def test_a_data_set_without_a_judge_is_refused_in_words():
+    class Photographs(Shapes):
+        name = "photographs"
+
+        def judge(self, picture: np.ndarray, graph: SceneGraph) -> None:
+            return None
+
+    graph = SceneGraph((SceneObject("dog"),))
+    with pytest.raises(UsageError, match="nothing can tell whether a picture of photographs obeys its graph"):
+        judge_all(Photographs(), [np.zeros((8, 8, 3), np.uint8)], [graph])
+
+
 def test_each_variant_has_a_unet_of_its_own():
-    (plain, _), (grounded, _) = (ready(Config(), name) for name in ("i", "vi"))
+    (plain, _), (grounded, _) = (load(Config(), name) for name in ("i", "vi"))
     assert plain.unet is not grounded.unet
 
 
 def test_the_negative_prompt_is_left_alone_where_it_is_asked_for():
-    _, condition = ready(Config(on_negative=False), "vi")
-    assert isinstance(condition, GroundedConditioner)
+    _, condition = load(Config(on_negative=False), "vi")
+    assert isinstance(condition, GSAConditioner)
     assert not condition.on_negative
     with pytest.raises(UsageError, match=r"--no-on-negative is for gated self-attention.*\(iv\) has none"):
-        ready(Config(adapter="iv", on_negative=False), "iv")
+        load(Config(adapter="iv", on_negative=False), "iv")

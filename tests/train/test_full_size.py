@@ -9,12 +9,13 @@ import torch
 from accelerate.state import AcceleratorState
 
 from sg_models.adapters.adapter import Adapter, write_adapter
-from sg_models.adapters.structure_clip import KNOWLEDGE, STRUCTURE_CLIP
+from sg_models.adapters.structure_clip import KNOWLEDGE
+from sg_models.adapters.variants import STRUCTURE_CLIP
 from sg_models.files.safetensors_file import read_weights
 from sg_models.layers.knowledge_encoder import KnowledgeEncoder
 from train import train_controlnet, train_gsa, train_layout, train_lora
-from train.bases import load as base_options
 from train.bases.base_model import BaseModel
+from train.bases.load import TrainingOptions, load_training_base
 from train.bases.stable_diffusion_2 import CONTEXT_DIM
 
 pytestmark = pytest.mark.slow
@@ -31,14 +32,14 @@ def bases(monkeypatch: pytest.MonkeyPatch) -> Bases:
     """Every base that a script loads, with copies of some of its weights as they were."""
     loaded: Bases = []
 
-    def training_base(options: base_options.TrainingOptions) -> BaseModel:
-        base = base_options.training_base(options)
+    def load(options: TrainingOptions) -> BaseModel:
+        base = load_training_base(options)
         state = base.unet.state_dict()
         loaded.append((base, {name: state[name].clone() for name in list(state)[:: len(state) // PROBED]}))
         return base
 
     for script in (train_gsa, train_controlnet, train_lora, train_layout):
-        monkeypatch.setattr(script, "training_base", training_base)
+        monkeypatch.setattr(script, "load_training_base", load)
     return loaded
 
 

@@ -4,20 +4,20 @@ import numpy as np
 import pytest
 import torch
 
-from sg_models.adapters.layout_adapter import graph_batch
 from sg_models.bases import sg_mini
 from sg_models.files.safetensors_file import read_weights
 from train.bases.base_model import BaseModel
 from train.bases.load import load_base
 from train.bases.model_folders import CHECKPOINTS
-from train.conditioning.conditioners import GroundedConditioner, LayoutConditioner
+from train.conditioning.conditioners import GSAConditioner, LayoutConditioner
 from train.conditioning.sampling import draw_graphs, starting_noise
 from train.conditioning.trained_adapter import NO_ADAPTER, load_variant, variant_files
+from train.data.graph_samples import GraphSamples
 from train.data.graph_variation import without_boxes
 from train.data.shapes.oracle import judge
-from train.data.shapes.scene import render, scene, seeds
-from train.data.spatial_relations import RELATIONS
-from train.losses.layout_losses import obeyed
+from train.data.shapes.scene import scene, seeds
+from train.data.shapes.shapes_dataset import ShapesSplit
+from train.losses.layout_losses import share_obeying
 from train.report.metrics import METRICS, summary
 from train.report.picture_grid import to_pil
 
@@ -35,20 +35,18 @@ def test_checkpoint_is_small():
 
 
 def test_latents_have_unit_scale(sg_mini_base: BaseModel):
-    pictures = np.stack([render(scene(s)) for s in seeds("val", 32)])
-    latents = sg_mini_base.encode_pictures(torch.from_numpy(pictures).permute(0, 3, 1, 2) / 127.5 - 1)
+    latents = sg_mini_base.encode_pictures(ShapesSplit("val", 32).pictures(range(32), sg_mini.SIDE))
     assert 0.8 < latents.std() < 1.25
     assert abs(latents.mean()) < 0.2
 
 
 def round_trip(base: BaseModel, count: int) -> dict[str, list[float]]:
     """The oracle's figures on true held-out pictures that went through the autoencoder."""
-    verdicts = []
+    split, verdicts = ShapesSplit("held-out", count), []
     for start in range(0, count, 20):
-        scenes = [scene(s) for s in seeds("held-out", 20, start)]
-        pictures = torch.from_numpy(np.stack([render(s) for s in scenes])).permute(0, 3, 1, 2) / 127.5 - 1
-        decoded = base.decode(base.encode_pictures(pictures))
-        verdicts += [judge(np.asarray(to_pil(p)), s.graph) for p, s in zip(decoded, scenes, strict=True)]
+        places = range(start, start + 20)
+        decoded = base.decode(base.encode_pictures(split.pictures(places, sg_mini.SIDE)))
+        verdicts += [judge(np.asarray(to_pil(p)), split.graphs[i]) for p, i in zip(decoded, places, strict=True)]
     return summary(verdicts)
 
 
@@ -111,12 +109,6 @@ def test_adapters_are_small_halves():
 @pytest.mark.parametrize("variant", FLOORS)
 def test_predicted_layouts_obey_their_graphs(variant: str, split: str):
     loaded = load_variant(load_base(sg_mini.NAME).freeze(), variant)
-    assert isinstance(loaded, GroundedConditioner | LayoutConditioner)
-    adapter = loaded.adapter
-    predictor = adapter.layout if isinstance(loaded, GroundedConditioner) else adapter.layout.box
-    graphs = [scene(s).graph for s in seeds(split, 300)]
-    bare = [without_boxes(graph) for graph in graphs]
-    batch = graph_batch(bare, loaded.encode(bare))
-    batch.relation = torch.tensor([RELATIONS.index(r.predicate) for graph in graphs for r in graph.relations])
-    boxes = predictor(*adapter.graph_encoder(batch.x, batch.edge_attr, batch.edge_index), batch)
-    assert obeyed(boxes, batch) >= 0.95
+    assert isinstance(loaded, GSAConditioner | LayoutConditioner)
+    bare = GraphSamples(ShapesSplit(split, 300), torch.zeros(300, 0), loaded.encode).without_boxes()
+    assert share_obeying(loaded.adapter.predict_boxes(bare), bare) >= 0.95

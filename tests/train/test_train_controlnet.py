@@ -1,12 +1,13 @@
 """Layout and its ControlNet in training: nothing at first, the base untouched, and what comes out is read back."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from accelerate.state import AcceleratorState
 
-from sg_models.adapters.adapter import AdapterError, read_adapter
+from sg_models.adapters.adapter import AdapterError, read_adapter, write_adapter
 from sg_models.adapters.layout_adapter import LayoutAdapter
 from sg_models.adapters.phrase_features import RememberedPhrases
 from train import train_controlnet, train_layout
@@ -14,11 +15,15 @@ from train.bases.sg_mini_checkpoint import load_sg_mini
 from train.conditioning.conditioners import LayoutConditioner
 from train.conditioning.phrase_encoders import ClipPhrases
 from train.conditioning.trained_adapter import load_variant
+from train.data.dataset import TRAIN
+from train.data.graph_samples import GraphSamples
 from train.data.graph_variation import without_boxes
-from train.data.latents import shapes_latents
+from train.data.latents import split_latents
 from train.data.shapes.scene import scene, seeds
-from train.train_controlnet import ControlledDenoiser
-from train.train_layout import LayoutSamples
+from train.data.shapes.shapes_dataset import ShapesSplit
+from train.objectives import controlnet
+from train.objectives.controlnet import ControlNetDenoiser
+from train.report import previews
 
 SIZES = {
     "phrase_dim": 128,
@@ -35,9 +40,9 @@ SIZES = {
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Previews in two steps, and few validation graphs: what is under test is the training."""
-    draw = train_controlnet.draw_graphs
-    monkeypatch.setattr(train_controlnet, "draw_graphs", lambda *args, **kwargs: draw(*args, **({"steps": 2} | kwargs)))
-    monkeypatch.setattr(train_layout, "SHOWN", 4)
+    draw = previews.draw_graphs
+    monkeypatch.setattr(previews, "draw_graphs", lambda *args, **kwargs: draw(*args, **({"steps": 2} | kwargs)))
+    monkeypatch.setattr(train_layout, "VALIDATION_GRAPHS", 4)
 
 
 @pytest.fixture
@@ -70,26 +75,29 @@ def controlnet_config(checkpoint: Path, layout: Path, tmp_path: Path, **changes)
 
 
 @pytest.fixture
-def samples(base, tmp_path: Path) -> LayoutSamples:
-    latents = shapes_latents(base, tmp_path / "latents", "train", 8)
-    return LayoutSamples(latents, "train", RememberedPhrases(ClipPhrases(base)))
+def samples(base, tmp_path: Path) -> GraphSamples:
+    split = ShapesSplit(TRAIN, 8)
+    latents = split_latents(base, split, tmp_path / "latents")
+    return GraphSamples(split, latents, RememberedPhrases(ClipPhrases(base)), masks=True)
 
 
 def test_a_new_controlnet_leaves_the_prediction_bit_for_bit(base, samples):
-    model = ControlledDenoiser(base.unet, LayoutAdapter(SIZES)).eval()
-    x, graphs, _ = samples(range(2))
+    model = ControlNetDenoiser(base, LayoutAdapter(SIZES)).eval()
+    batch = samples(range(2))
+    x, graphs = batch.latents, batch.encoded
     timesteps, context = torch.tensor([900, 100]), base.encode_prompts(["an image"]).expand(2, -1, -1)
     predicted, losses = model(x, timesteps, context, graphs)
-    assert torch.equal(predicted, base.unet(x, timesteps, context).sample)
+    assert torch.equal(predicted, base.predict(x, timesteps, context))
     assert set(losses) == {"boxes", "masks", "cells"} and all(value.isfinite() for value in losses.values())
 
 
 def test_controlnet_decoder_and_graph_encoder_learn_together_and_the_base_does_not(base, samples):
-    model = ControlledDenoiser(base.unet, LayoutAdapter(SIZES))
+    model = ControlNetDenoiser(base, LayoutAdapter(SIZES))
     with torch.no_grad():  # as after the first step: behind zero convolutions nothing else learns yet
         for block in (*model.controlnet.controlnet_down_blocks, model.controlnet.controlnet_cond_embedding.conv_out):
             block.weight.normal_(std=0.1)
-    x, graphs, _ = samples(range(2))
+    batch = samples(range(2))
+    x, graphs = batch.latents, batch.encoded
     context = base.encode_prompts(["an image"]).expand(2, -1, -1)
     predicted, _ = model(x, torch.tensor([900, 100]), context, graphs)
     predicted.square().mean().backward()
@@ -102,35 +110,34 @@ def test_controlnet_decoder_and_graph_encoder_learn_together_and_the_base_does_n
 
 
 @torch.no_grad()
-def test_the_layout_is_told_to_the_positive_half_alone(base, samples):
-    model = ControlledDenoiser(base.unet, LayoutAdapter(SIZES)).eval()
+def test_the_positive_half_alone_gets_the_layout(base, samples):
+    model = ControlNetDenoiser(base, LayoutAdapter(SIZES)).eval()
     for block in model.controlnet.controlnet_down_blocks:
         block.weight.normal_(std=0.1)
-    graphs = [without_boxes(graph) for graph in samples.graphs[:2]]
+    graphs = [without_boxes(graph) for graph in samples.split.graphs[:2]]
     conditions = LayoutConditioner(base, model.layout.adapter, model.controlnet, samples.encode)(graphs)
     noisy, timestep = torch.randn(4, 4, 16, 16, generator=torch.Generator().manual_seed(0)), torch.tensor(500)
     context = torch.cat([conditions.positive, conditions.negative])
     more = conditions.unet_arguments(noisy, timestep, context)
-    positive, negative = base.unet(noisy, timestep, context, **more).sample.chunk(2)
-    plain = base.unet(noisy, timestep, context).sample
+    positive, negative = base.predict(noisy, timestep, context, **more).chunk(2)
+    plain = base.predict(noisy, timestep, context)
     torch.testing.assert_close(negative, plain[2:])
     assert not torch.allclose(positive, plain[:2], atol=1e-3)
 
 
-def test_writes_an_adapter_that_draws_as_the_trained_modules_do(sg_mini_checkpoint, layout_file, tmp_path, quick):
+def test_writes_an_adapter_that_draws_as_the_trained_modules_do(
+    sg_mini_checkpoint, layout_file, tmp_path, quick, monkeypatch
+):
     config = controlnet_config(sg_mini_checkpoint, layout_file, tmp_path)
     made: list[LayoutConditioner] = []
-    conditioner = train_controlnet.LayoutConditioner
+    conditioner = controlnet.LayoutConditioner
 
-    def remembered(*parts):
+    def remember(*parts):
         made.append(conditioner(*parts))
         return made[-1]
 
-    train_controlnet.LayoutConditioner = remembered
-    try:
-        train_controlnet.main(config)
-    finally:
-        train_controlnet.LayoutConditioner = conditioner
+    monkeypatch.setattr(controlnet, "LayoutConditioner", remember)
+    train_controlnet.main(config)
     file = read_adapter(config.out)
     assert (file.kind, file.base, file.phrase_encoder, file.steps) == ("layout-controlnet", "sg-mini", "clip", 3)
     base = load_sg_mini(sg_mini_checkpoint).freeze()
@@ -142,7 +149,7 @@ def test_writes_an_adapter_that_draws_as_the_trained_modules_do(sg_mini_checkpoi
             conditions = condition(graphs)
             context = torch.cat([conditions.positive, conditions.negative])
             more = conditions.unet_arguments(noisy, timestep, context)
-            outputs.append(base.unet(noisy, timestep, context, **more).sample)
+            outputs.append(base.predict(noisy, timestep, context, **more))
     torch.testing.assert_close(*outputs, atol=2e-3, rtol=2e-3)  # the file is in half precision
     assert list((config.run_dir / "previews").iterdir())
 
@@ -165,8 +172,9 @@ def test_a_controlnet_starts_from_whole_weights_beside_a_frozen_unet_in_half(
     sg_mini_checkpoint, layout_file, tmp_path, quick, monkeypatch
 ):
     loaded = []
-    load = train_controlnet.training_base
-    monkeypatch.setattr(train_controlnet, "training_base", lambda options: loaded.append(load(options)) or loaded[0])
+    load = train_controlnet.load_training_base
+    remember = lambda options: loaded.append(load(options)) or loaded[0]  # noqa: E731
+    monkeypatch.setattr(train_controlnet, "load_training_base", remember)
     changes = {"mixed_precision": "bf16", "half_unet": True, "learning_rate": 0.0}
     config = controlnet_config(sg_mini_checkpoint, layout_file, tmp_path, **changes)
     train_controlnet.main(config)
@@ -176,11 +184,18 @@ def test_a_controlnet_starts_from_whole_weights_beside_a_frozen_unet_in_half(
     assert list((config.run_dir / "previews").iterdir())
 
 
-def test_a_layout_of_other_phrases_is_refused_in_words(sg_mini_checkpoint, layout_file, tmp_path):
+def test_a_layout_of_other_phrases_or_another_base_is_refused_in_words(base, layout_file, tmp_path):
+    def load(layout: Path, phrases: str = "clip"):
+        train_controlnet.load_layout(train_controlnet.Config(layout=layout, phrases=phrases), base, None)
+
     with pytest.raises(AdapterError, match="trained on clip phrases, not on bert"):
-        train_controlnet.pretrained(layout_file, "bert")
+        load(layout_file, "bert")
     with pytest.raises(AdapterError, match="train_layout.py --phrases clip"):
-        train_controlnet.pretrained(tmp_path / "nowhere.safetensors", "clip")
+        load(tmp_path / "nowhere.safetensors")
+    file = read_adapter(layout_file)
+    write_adapter(tmp_path / "other.safetensors", replace(file, base="sd21", prediction_type="v_prediction"))
+    with pytest.raises(AdapterError, match="trained on SD 2.1 768"):
+        load(tmp_path / "other.safetensors")
 
 
 def test_boxes_of_the_graph_win_object_by_object(base):

@@ -17,13 +17,17 @@ from train.bases.sg_mini_checkpoint import load_sg_mini
 from train.conditioning.phrase_encoders import ClipPhrases
 from train.conditioning.sampling import draw_graphs, starting_noise
 from train.conditioning.trained_adapter import load_variant
+from train.data.dataset import TRAIN
 from train.data.graph_samples import NESTED_RATE, GraphSamples
-from train.data.graph_variation import told, without_boxes
-from train.data.latents import shapes_latents
+from train.data.graph_variation import with_gaps, without_boxes
+from train.data.latents import split_latents
 from train.data.shapes.scene import scene, seeds
+from train.data.shapes.shapes_dataset import Shapes, ShapesSplit
 from train.losses.denoising import diffusion_loss
-from train.losses.grounded_loss import object_places
-from train.train_gsa import OPEN_GATE, Config, GroundedDenoiser, main, open_gates
+from train.losses.object_weights import object_weights
+from train.objectives.gsa import OPEN_GATE, GSADenoiser, open_gates
+from train.report import previews
+from train.train_gsa import Config, main
 
 
 @pytest.fixture
@@ -51,10 +55,8 @@ def config(sg_mini_checkpoint: Path, tmp_path: Path) -> Config:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Previews in two steps instead of 25: what is under test is the training."""
-    draw = train_gsa.draw_graphs
-    monkeypatch.setattr(
-        train_gsa, "draw_graphs", lambda *args, **kwargs: draw(*args, **({"steps": 2} | kwargs)), raising=True
-    )
+    draw = previews.draw_graphs
+    monkeypatch.setattr(previews, "draw_graphs", lambda *args, **kwargs: draw(*args, **({"steps": 2} | kwargs)))
 
 
 def test_writes_an_adapter_that_changes_what_the_base_draws(config: Config, quick: None, sg_mini_checkpoint: Path):
@@ -75,11 +77,11 @@ def test_writes_an_adapter_that_changes_what_the_base_draws(config: Config, quic
 def test_the_base_stays_as_it_was(config: Config, quick: None, monkeypatch: pytest.MonkeyPatch):
     loaded = []
 
-    def training_base(options: TrainingOptions) -> BaseModel:
+    def load(options: TrainingOptions) -> BaseModel:
         loaded.append(load_sg_mini(Path(options.base)).freeze())
         return loaded[0]
 
-    monkeypatch.setattr(train_gsa, "training_base", training_base)
+    monkeypatch.setattr(train_gsa, "load_training_base", load)
     main(config)
     untouched = load_sg_mini(Path(config.base))
     for part in ("text_encoder", "unet", "vae"):
@@ -91,8 +93,8 @@ def test_the_frozen_unet_may_be_kept_in_the_precision_of_the_run(
     config: Config, quick: None, monkeypatch: pytest.MonkeyPatch
 ):
     loaded = []
-    load = train_gsa.training_base
-    monkeypatch.setattr(train_gsa, "training_base", lambda options: loaded.append(load(options)) or loaded[0])
+    load = train_gsa.load_training_base
+    monkeypatch.setattr(train_gsa, "load_training_base", lambda options: loaded.append(load(options)) or loaded[0])
     main(replace(config, mixed_precision="bf16", half_unet=True))
     assert {p.dtype for p in loaded[0].unet.parameters()} == {torch.bfloat16}
     state = read_adapter(config.out).state_dict
@@ -102,27 +104,28 @@ def test_the_frozen_unet_may_be_kept_in_the_precision_of_the_run(
 
 
 def latents(base, config: Config):
-    return shapes_latents(base, config.latents_dir, "train", config.pictures)
+    return split_latents(base, ShapesSplit(TRAIN, config.pictures), config.latents_dir)
 
 
 def samples_of(base, config: Config) -> GraphSamples:
-    return GraphSamples(latents(base, config), "train", RememberedPhrases(ClipPhrases(base)))
+    split = ShapesSplit(TRAIN, config.pictures)
+    return GraphSamples(split, latents(base, config), RememberedPhrases(ClipPhrases(base)))
 
 
 def test_nothing_of_the_base_is_trained(base, make_adapter):
-    model = GroundedDenoiser(base.unet, make_adapter().requires_grad_(True))
+    model = GSADenoiser(base, make_adapter().requires_grad_(True))
     assert {name.split(".")[0] for name, _ in model.named_parameters()} == {"adapter"}
 
 
 def test_training_starts_from_the_base_bit_for_bit_with_open_gates_that_learn(base, make_adapter, config: Config):
     samples = samples_of(base, config)
-    x, graphs, null = samples(range(4))
+    batch = samples(range(4))
     context = base.encode_prompts(["an image"]).expand(4, -1, -1)
     timesteps = torch.full((4,), 500)
-    before = base.unet(x, timesteps, context).sample
+    before = base.predict(batch.latents, timesteps, context)
     adapter = make_adapter().requires_grad_(True)
     open_gates(adapter)
-    after, _ = GroundedDenoiser(base.unet, adapter)(x, timesteps, context, graphs, null)
+    after, _ = GSADenoiser(base, adapter)(batch.latents, timesteps, context, batch.encoded, batch.is_null)
     assert torch.equal(after, before)
     after.square().mean().backward()
     for address in adapter.gated_attention.addresses:
@@ -133,7 +136,7 @@ def test_training_starts_from_the_base_bit_for_bit_with_open_gates_that_learn(ba
 
 def test_every_object_has_the_same_say_in_the_loss():
     boxes = torch.tensor([[0.25, 0.25, 0.375, 0.375], [0.5, 0.5, 1.0, 1.0], [0.1, 0.2, 0.33, 0.47]])
-    places = object_places(boxes, torch.tensor([0, 0, 1]), 3, (16, 16))
+    places = object_weights(boxes, torch.tensor([0, 0, 1]), 3, (16, 16), Shapes.large_area)
     assert places.mean().item() == pytest.approx(1.0)
     background = places[0, 0, 0]
     small, large = places[0, 4:6, 4:6] - background, places[0, 8:, 8:] - background
@@ -166,31 +169,32 @@ def test_the_noisiest_timesteps_count_as_much_as_the_limit_lets_them(base):
 
 def test_training_knows_the_boxes_that_the_graph_keeps_to_itself(base, config: Config):
     samples = samples_of(base, config)
-    whole = samples.graphs[:4]
-    data = samples.batch([without_boxes(graph) for graph in whole], whole)
-    assert not data.has_box.any()
-    torch.testing.assert_close(data.layout, torch.tensor([o.box for graph in whole for o in graph.objects]))
+    batch = samples.without_boxes()
+    assert not batch.has_box.any()
+    true = torch.tensor([o.box for graph in samples.split.graphs for o in graph.objects])
+    torch.testing.assert_close(batch.truth.boxes, true)
 
 
 def test_the_unet_is_given_the_true_boxes_and_the_predictor_is_not(base, make_adapter, config: Config):
     samples = samples_of(base, config)
-    whole = samples.graphs[:2]
+    whole = samples.split.graphs[:2]
     x, context = samples.latents[:2], base.encode_prompts(["an image"]).expand(2, -1, -1)
     timesteps, null = torch.tensor([900, 900]), torch.zeros(2, dtype=torch.bool)
-    model = GroundedDenoiser(base.unet, make_adapter(gate=1.0))
-    graphs = samples.batch([without_boxes(graph) for graph in whole], whole)
+    model = GSADenoiser(base, make_adapter(gate=1.0))
+    graphs = samples.encode_batch([without_boxes(graph) for graph in whole], range(2))
     said, boxes = model(x, timesteps, context, graphs, null)
-    graphs.layout = graphs.layout.roll(1, dims=0)
-    moved, same = model(x, timesteps, context, graphs, null)
+    others = replace(graphs, targets=replace(graphs.truth, boxes=graphs.truth.boxes.roll(1, dims=0)))
+    moved, same = model(x, timesteps, context, others, null)
     assert not torch.allclose(said, moved, atol=1e-4)
     assert torch.equal(boxes, same)
 
 
 def test_nested_scenes_are_drawn_more_often_than_they_are(base, config: Config):
-    samples = GraphSamples(torch.zeros(32, 0), "train", RememberedPhrases(ClipPhrases(base)))
-    nested = [bool({r.predicate for r in graph.relations} & {"inside", "surrounding"}) for graph in samples.graphs]
+    split = ShapesSplit(TRAIN, 32)
+    samples = GraphSamples(split, torch.zeros(32, 0), RememberedPhrases(ClipPhrases(base)))
+    nested = [bool({r.predicate for r in graph.relations} & {"inside", "surrounding"}) for graph in split.graphs]
     assert 0 < sum(nested) < 16
-    drawn = [samples.one(np.random.default_rng(i)) for i in range(1000)]
+    drawn = [samples._place(np.random.default_rng(i)) for i in range(1000)]
     expected = NESTED_RATE + (1 - NESTED_RATE) * sum(nested) / len(nested)
     assert np.mean([nested[i] for i in drawn]) == pytest.approx(expected, abs=0.05)
     assert set(drawn) == set(range(32))
@@ -198,10 +202,20 @@ def test_nested_scenes_are_drawn_more_often_than_they_are(base, config: Config):
 
 def test_a_sample_is_the_same_at_every_call(base, config: Config):
     samples = samples_of(base, config)
-    (x, graphs, null), (x2, graphs2, null2) = samples(range(40, 48)), samples(range(40, 48))
-    assert torch.equal(x, x2) and torch.equal(null, null2)
-    for name in ("x", "edge_attr", "edge_index", "box", "has_box", "instance", "layout", "relation"):
-        assert torch.equal(graphs[name], graphs2[name]), name
+    once, again = samples(range(40, 48)), samples(range(40, 48))
+    assert once.graphs == again.graphs
+    assert torch.equal(once.latents, again.latents) and torch.equal(once.is_null, again.is_null)
+    for name in ("x", "edge_attr", "edge_index", "box", "has_box", "instance", "batch"):
+        assert torch.equal(getattr(once.encoded, name), getattr(again.encoded, name)), name
+    for name in ("boxes", "spatial"):
+        assert torch.equal(getattr(once.encoded.truth, name), getattr(again.encoded.truth, name)), name
+
+
+def test_the_seed_chooses_the_samples(base, config: Config):
+    split, encode = ShapesSplit(TRAIN, config.pictures), RememberedPhrases(ClipPhrases(base))
+    nothing = torch.zeros(config.pictures, 0)
+    first, other = (GraphSamples(split, nothing, encode, seed=seed)(range(16)).graphs for seed in (0, 1))
+    assert first != other
 
 
 def test_latents_are_made_once_for_one_autoencoder(base, config: Config, monkeypatch: pytest.MonkeyPatch):
@@ -221,10 +235,10 @@ def test_latents_lie_in_memory_as_they_will_when_a_resumed_run_reads_them(base, 
     assert made.stride() == kept.stride()
 
 
-def test_graphs_are_told_with_gaps_but_never_changed():
+def test_graphs_get_gaps_but_are_never_changed():
     graph = scene(3).graph
     rng = np.random.default_rng(0)
-    tellings = [told(graph, rng) for _ in range(300)]
+    tellings = [with_gaps(graph, rng) for _ in range(300)]
     assert any(t.objects[0].box is None for t in tellings) and any(t.objects[0].box for t in tellings)
     for telling in tellings:
         assert [o.name for o in telling.objects] == [o.name for o in graph.objects]

@@ -8,17 +8,20 @@ import torch
 from accelerate.state import AcceleratorState
 
 from sg_models.adapters.adapter import Adapter, write_adapter
-from sg_models.adapters.structure_clip import KNOWLEDGE, STRUCTURE_CLIP
+from sg_models.adapters.structure_clip import KNOWLEDGE
+from sg_models.adapters.variants import STRUCTURE_CLIP
 from sg_models.files.safetensors_file import read_weights
 from sg_models.layers.knowledge_encoder import KnowledgeEncoder
-from train import train_gsa, train_lora
+from train import train_lora
 from train.bases.base_model import BaseModel
 from train.bases.load import TrainingOptions
 from train.bases.sg_mini_checkpoint import load_sg_mini
 from train.conditioning.lora import PARTS, load_lora
 from train.conditioning.sampling import draw_graphs
-from train.data.shapes.scene import scene, seeds
-from train.train_lora import places
+from train.data.graph_samples import GraphSamples, no_features
+from train.data.shapes.shapes_dataset import Shapes, ShapesSplit
+from train.losses.object_weights import object_weights
+from train.report import previews
 
 KNOWLEDGE_SIZES = {"word_dim": 128, "dim": 128, "layers": 1, "heads": 2, "count": 32, "length": 4}
 
@@ -57,12 +60,12 @@ def test_writes_the_lora_that_was_trained(
 ):
     loaded = []
 
-    def training_base(options: TrainingOptions) -> BaseModel:
+    def load(options: TrainingOptions) -> BaseModel:
         loaded.append(load_sg_mini(Path(options.base)).freeze())
         return loaded[0]
 
-    monkeypatch.setattr(train_lora, "training_base", training_base)
-    monkeypatch.setattr(train_lora, "draw_preview", lambda *_: None)
+    monkeypatch.setattr(train_lora, "load_training_base", load)
+    monkeypatch.setattr(previews, "draw_graphs", lambda *args, **more: draw_graphs(*args, **({"steps": 1} | more)))
     train_lora.main(config)
     tensors, header = read_weights(config.out)
     assert header["scene_graph.steps"] == "3"
@@ -71,7 +74,7 @@ def test_writes_the_lora_that_was_trained(
     untouched, other = (load_sg_mini(sg_mini_checkpoint).freeze() for _ in range(2))
     load_lora(other.unet, config.out)
     with torch.no_grad():
-        plain, again, trained = (b.unet(noisy, torch.tensor(500), context).sample for b in (untouched, other, *loaded))
+        plain, again, trained = (b.predict(noisy, torch.tensor(500), context) for b in (untouched, other, *loaded))
     assert not torch.allclose(again, plain, atol=1e-3)
     torch.testing.assert_close(again, trained, atol=2e-3, rtol=2e-3)  # the file is in half precision
     frozen = {k: v for k, v in loaded[0].unet.state_dict().items() if "lora_" not in k}
@@ -81,9 +84,9 @@ def test_writes_the_lora_that_was_trained(
 
 def test_beside_a_frozen_unet_in_half_the_lora_stays_whole(config: train_lora.Config, monkeypatch: pytest.MonkeyPatch):
     loaded = []
-    load = train_lora.training_base
-    monkeypatch.setattr(train_lora, "training_base", lambda options: loaded.append(load(options)) or loaded[0])
-    monkeypatch.setattr(train_gsa, "draw_graphs", lambda *args, **more: draw_graphs(*args, steps=2, **more))
+    load = train_lora.load_training_base
+    monkeypatch.setattr(train_lora, "load_training_base", lambda options: loaded.append(load(options)) or loaded[0])
+    monkeypatch.setattr(previews, "draw_graphs", lambda *args, **more: draw_graphs(*args, **({"steps": 2} | more)))
     train_lora.main(replace(config, mixed_precision="bf16", half_unet=True))
     dtypes = {("lora_" in name, p.dtype) for name, p in loaded[0].unet.named_parameters()}
     assert dtypes == {(True, torch.float32), (False, torch.bfloat16)}
@@ -93,8 +96,9 @@ def test_beside_a_frozen_unet_in_half_the_lora_stays_whole(config: train_lora.Co
 
 
 def test_a_small_object_has_the_say_of_a_large_one():
-    graphs = [scene(s).graph for s in seeds("val", 4)]
-    weights = places(graphs, (16, 16))
+    split = ShapesSplit("val", 4)
+    graphs, batch = split.graphs, GraphSamples(split, torch.zeros(4, 0), no_features).whole().encoded
+    weights = object_weights(batch.truth.boxes, batch.batch, 4, (16, 16), Shapes.large_area)
     assert weights.shape == (4, 16, 16)
     torch.testing.assert_close(weights.mean(dim=(1, 2)).mean(), torch.tensor(1.0))
     for weight, graph in zip(weights, graphs, strict=True):

@@ -6,7 +6,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sg_models.graph.hard_negatives import same_meaning
-from train.train_structure_clip import HARDEST_MARGIN, SWAPPED_MARGIN, SWAPPED_WEIGHT, Pairs, accuracy, structure_loss
+from train.data.shapes.shapes_dataset import ShapesSplit
+from train.objectives.structure_clip import (
+    HARDEST_MARGIN,
+    SWAPPED_MARGIN,
+    SWAPPED_WEIGHT,
+    Pairs,
+    accuracy,
+    structure_loss,
+)
 
 COUNT, DIM = 5, 8
 
@@ -48,20 +56,21 @@ def test_nothing_is_lost_where_all_is_clear():
 
 @pytest.fixture(scope="module")
 def pairs() -> Pairs:
-    return Pairs("val", 24)
+    return Pairs(ShapesSplit("val", 24), 128)
 
 
 def test_every_negative_means_something_else_in_the_same_words(pairs: Pairs):
-    _, graphs, negatives, _ = pairs(range(40))
-    for graph, negative in zip(graphs, negatives, strict=True):
+    batch = pairs(range(40))
+    for graph, negative in zip(batch.graphs, batch.negatives, strict=True):
         assert not same_meaning(graph, negative)
         assert sorted(o.name for o in graph.objects) == sorted(o.name for o in negative.objects)
         assert sorted(r.predicate for r in graph.relations) == sorted(r.predicate for r in negative.relations)
 
 
 def test_the_same_index_gives_the_same_pair(pairs: Pairs):
-    (a, graphs, negatives, _), (b, again, too, _) = pairs(range(3)), pairs(range(3))
-    assert torch.equal(a, b) and graphs == again and negatives == too
+    once, again = pairs(range(3)), pairs(range(3))
+    assert torch.equal(once.pictures, again.pictures)
+    assert (once.graphs, once.negatives) == (again.graphs, again.negatives)
 
 
 class _Oracle:

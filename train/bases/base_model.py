@@ -78,7 +78,7 @@ class BaseModel:
         if pictures.dtype != np.uint8:
             raise TypeError(f"pictures must be bytes (uint8, 0 to 255); these are {pictures.dtype}")
         x = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 127.5 - 1  # [B, 3, H, W] in [-1, 1]
-        encoded = self.vae.encode(x.to(self.device))
+        encoded = self.vae.encode(x.to(self.vae.device, self.vae.dtype))
         latents = encoded.latents if isinstance(self.vae, AutoencoderTiny) else encoded.latent_dist.sample()
         return latents * self.vae.config["scaling_factor"]
 

@@ -7,11 +7,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from sg_models.adapters.gsa_adapter import GSAAdapter, graph_data
+from sg_models.adapters.gsa_adapter import GSAAdapter
 from sg_models.adapters.phrase_features import Features, phrase_features
 from sg_models.graph.formats import parse_scene_graph
 from sg_models.graph.scene_graph import SceneGraph, SceneGraphError
 from sg_models.layers.gated_attention import TOKEN_EXTRAS
+from sg_models.layers.graph_batch import graph_batch
 
 PHRASE_DIM = 6
 CONFIG = {
@@ -52,14 +53,14 @@ def tokens(*graphs: SceneGraph) -> Tensor:
     return adapter().tokens(graphs, features(*graphs))
 
 
-def test_graph_data_follows_the_graph():
+def test_a_graph_batch_follows_the_graph():
     given = SceneGraph.from_dict(
         {
             "objects": [{"name": "dog", "attributes": ["red"], "box": [0.1, 0.2, 0.5, 0.75]}, {"name": "mat"}],
             "relations": [{"subject": 1, "predicate": "under", "object": 0}],
         }
     )
-    data = graph_data(given, features(given)[0])
+    data = graph_batch([given], features(given))
     assert torch.equal(data.x, encode(["red dog", "mat"]))
     assert torch.equal(data.edge_attr, encode(["under"]))
     assert data.edge_index.tolist() == [[1], [0]]

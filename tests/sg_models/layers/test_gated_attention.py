@@ -83,7 +83,7 @@ def by_hand(made: GatedSelfAttention, x: Tensor, given: Tensor, strength: float,
 @pytest.mark.parametrize("frequencies", [0, 8])
 def test_an_untrained_layer_leaves_x_bit_for_bit(frequencies: int):
     made, x = layer(frequencies, gates=None), visual()
-    assert torch.equal(made(x, tokens(), SIZE), x)
+    assert torch.equal(made(x, Grounding(tokens()), SIZE), x)
 
 
 @pytest.mark.parametrize("strength", [1.0, 0.35])
@@ -92,7 +92,7 @@ def test_equals_gligens_formula(strength: float, valid: int):
     made, x, given = layer(), visual(), tokens(valid=valid)
     with torch.no_grad():
         expected = by_hand(made, x, given, strength, None)
-        torch.testing.assert_close(made(x, given, SIZE, strength), expected, atol=2e-5, rtol=1e-5)
+        torch.testing.assert_close(made(x, Grounding(given), SIZE, strength), expected, atol=2e-5, rtol=1e-5)
 
 
 def test_equals_diffusers_layer_under_the_same_names():
@@ -100,7 +100,8 @@ def test_equals_diffusers_layer_under_the_same_names():
     theirs = GatedSelfAttentionDense(WIDTH, TOKEN_DIM, HEADS, WIDTH // HEADS)
     theirs.load_state_dict(made.state_dict())  # strict: GLIGEN's own names
     with torch.no_grad():
-        torch.testing.assert_close(made(x, given, SIZE), theirs(x, given[..., :-TOKEN_EXTRAS]), atol=2e-5, rtol=1e-5)
+        expected = theirs(x, given[..., :-TOKEN_EXTRAS])
+        torch.testing.assert_close(made(x, Grounding(given), SIZE), expected, atol=2e-5, rtol=1e-5)
 
 
 def test_positions_are_row_and_column_of_the_centre():
@@ -118,12 +119,12 @@ def test_positions_are_row_and_column_of_the_centre():
     with torch.no_grad():
         positions = torch.tensor(features) @ made.position.weight.T + made.position.bias
         expected = by_hand(made, x, given, 1.0, positions)
-        torch.testing.assert_close(made(x, given, SIZE), expected, atol=2e-5, rtol=1e-5)
+        torch.testing.assert_close(made(x, Grounding(given), SIZE), expected, atol=2e-5, rtol=1e-5)
 
 
 def test_the_size_matters_where_positions_are_known():
     made, x, given = layer(8), visual(), tokens()
-    assert not torch.allclose(made(x, given, (4, 6)), made(x, given, (6, 4)), atol=1e-4)
+    assert not torch.allclose(made(x, Grounding(given), (4, 6)), made(x, Grounding(given), (6, 4)), atol=1e-4)
 
 
 @pytest.mark.parametrize("content", [0.0, 1.0, -300.0, 1e4])
@@ -132,13 +133,13 @@ def test_padding_changes_nothing_whatever_it_holds(content: float):
     padding = torch.full((2, 7, TOKEN_DIM + TOKEN_EXTRAS), content)
     padding[..., -1] = 0
     with torch.no_grad():
-        padded = made(x, torch.cat([given, padding], dim=1), SIZE)
-        torch.testing.assert_close(padded, made(x, given, SIZE), atol=1e-6, rtol=1e-6)
+        padded = made(x, Grounding(torch.cat([given, padding], dim=1)), SIZE)
+        torch.testing.assert_close(padded, made(x, Grounding(given), SIZE), atol=1e-6, rtol=1e-6)
 
 
 def test_padding_gets_no_gradient():
     made, given = layer(), tokens(valid=2).requires_grad_()
-    made(visual(), given, SIZE).square().sum().backward()
+    made(visual(), Grounding(given), SIZE).square().sum().backward()
     assert given.grad is not None
     content = given.grad[..., :-TOKEN_EXTRAS]
     assert content[:, :2].abs().min() > 0
@@ -150,7 +151,7 @@ def test_a_token_is_seen_from_inside_its_box_alone():
     boxes = [[0.5, 0.25, 1.0, 0.75]]  # of 4 × 6 cells: rows 1 and 2, columns 3 to 5
     given, other = in_boxes(tokens(), boxes), in_boxes(tokens(), boxes)
     other[:, 0, :TOKEN_DIM] += 3.0
-    changed = (made(x, given, SIZE) - made(x, other, SIZE)).abs().amax(dim=-1).reshape(2, *SIZE)
+    changed = (made(x, Grounding(given), SIZE) - made(x, Grounding(other), SIZE)).abs().amax(dim=-1).reshape(2, *SIZE)
     inside = torch.zeros(SIZE, dtype=torch.bool)
     inside[1:3, 3:] = True
     assert changed[:, inside].min() > 1e-4
@@ -160,7 +161,8 @@ def test_a_token_is_seen_from_inside_its_box_alone():
 def test_the_same_token_in_another_box_is_seen_elsewhere():
     made, x = layer(), visual()
     left, right = [[0.0, 0.0, 0.4, 1.0]], [[0.6, 0.0, 1.0, 1.0]]
-    assert not torch.allclose(made(x, in_boxes(tokens(), left), SIZE), made(x, in_boxes(tokens(), right), SIZE))
+    on_left, on_right = (made(x, Grounding(in_boxes(tokens(), box)), SIZE) for box in (left, right))
+    assert not torch.allclose(on_left, on_right)
 
 
 @pytest.mark.parametrize(
@@ -180,25 +182,25 @@ def test_cells_in_a_box(box: list[float], rows: range, columns: range):
 
 
 def test_no_valid_token_at_all_is_finite():
-    assert layer()(visual(), tokens(valid=0), SIZE).isfinite().all()
+    assert layer()(visual(), Grounding(tokens(valid=0)), SIZE).isfinite().all()
 
 
 def test_strength_zero_leaves_x_bit_for_bit():
     x = visual()
-    assert torch.equal(layer()(x, tokens(), SIZE, 0.0), x)
+    assert torch.equal(layer()(x, Grounding(tokens()), SIZE, 0.0), x)
 
 
 def test_strength_and_tokens_matter():
     made, x = layer(), visual()
-    full = made(x, tokens(), SIZE)
-    assert not torch.allclose(full, made(x, tokens(), SIZE, 0.5), atol=1e-3)
-    assert not torch.allclose(full, made(x, tokens(seed=9), SIZE), atol=1e-3)
+    full = made(x, Grounding(tokens()), SIZE)
+    assert not torch.allclose(full, made(x, Grounding(tokens()), SIZE, 0.5), atol=1e-3)
+    assert not torch.allclose(full, made(x, Grounding(tokens(seed=9)), SIZE), atol=1e-3)
 
 
 def test_batch_rows_do_not_mix():
     made, x, given = layer(8), visual(3), torch.cat([tokens(1, 5), tokens(1, 2, seed=3), tokens(1, 3, seed=4)])
-    together = made(x, given, SIZE)
-    alone = torch.cat([made(x[i : i + 1], given[i : i + 1], SIZE) for i in range(3)])
+    together = made(x, Grounding(given), SIZE)
+    alone = torch.cat([made(x[i : i + 1], Grounding(given[i : i + 1]), SIZE) for i in range(3)])
     torch.testing.assert_close(together, alone, atol=1e-6, rtol=1e-5)
 
 
@@ -209,13 +211,13 @@ def test_the_gates_learn_at_the_first_step_and_the_rest_at_the_second():
     start = {name: parameter.detach().clone() for name, parameter in made.named_parameters()}
     for step in range(2):
         optimizer.zero_grad()
-        F.mse_loss(made(x, given, SIZE), target).backward()
+        F.mse_loss(made(x, Grounding(given), SIZE), target).backward()
         if step == 0:
             assert all(p.grad is not None and p.grad.abs() > 0 for p in (made.alpha_attn, made.alpha_dense))
         optimizer.step()
     unchanged = [name for name, p in made.named_parameters() if torch.equal(p, start[name])]
     assert unchanged == []
-    assert not torch.equal(made(x, given, SIZE), x)
+    assert not torch.equal(made(x, Grounding(given), SIZE), x)
 
 
 def test_queries_are_the_visual_positions_alone():
@@ -225,7 +227,7 @@ def test_queries_are_the_visual_positions_alone():
         seen.append((q.shape[1], k.shape[1], v.shape[1], heads, tuple(mask.shape)))
         return scaled_dot_product_attention(q, k, v, heads, mask)
 
-    layer(attention=attention)(visual(), tokens(), SIZE)
+    layer(attention=attention)(visual(), Grounding(tokens()), SIZE)
     count = SIZE[0] * SIZE[1]
     assert seen == [(count, count + TOKENS, count + TOKENS, HEADS, (2, 1, count, count + TOKENS))]
 
@@ -235,15 +237,15 @@ def test_queries_are_the_visual_positions_alone():
 def test_half_precision_follows_single_precision(frequencies: int, dtype: torch.dtype):
     made, x, given = layer(frequencies), visual(), tokens(valid=3)
     with torch.no_grad():
-        expected = made(x, given, SIZE)
-        half = made.to(dtype)(x.to(dtype), given.to(dtype), SIZE)
+        expected = made(x, Grounding(given), SIZE)
+        half = made.to(dtype)(x.to(dtype), Grounding(given.to(dtype)), SIZE)
     assert half.dtype == dtype
     torch.testing.assert_close(half.float(), expected, atol=0.06, rtol=0.03)
 
 
 def test_an_untrained_layer_leaves_bf16_bit_for_bit():
     x = visual().bfloat16()
-    assert torch.equal(layer(8, gates=None, dtype=torch.bfloat16)(x, tokens().bfloat16(), SIZE), x)
+    assert torch.equal(layer(8, gates=None, dtype=torch.bfloat16)(x, Grounding(tokens().bfloat16()), SIZE), x)
 
 
 @pytest.mark.parametrize(
@@ -292,18 +294,17 @@ def test_blocks_of_one_size_share_a_mask(monkeypatch: pytest.MonkeyPatch):
     module = sys.modules[GatedSelfAttention.__module__]
     monkeypatch.setattr(module, "attention_mask", lambda *a: masks.append(a[1]) or attention_mask(*a))
     grounding = Grounding(given)
+    first = made(x, grounding, SIZE, 0.5)
     for _ in range(3):
-        torch.testing.assert_close(
-            grounding(made, x, SIZE, 0.5), made(x, given, SIZE, 0.5, attention_mask(given, SIZE, x.dtype))
-        )
+        assert torch.equal(made(x, grounding, SIZE, 0.5), first)
     assert masks == [SIZE]
 
 
 def test_rows_without_a_valid_token_are_left_bit_for_bit():
     made, x, given = layer(), visual(3), tokens(3)
     given[1, :, -1] = 0
-    out = Grounding(given, skip_padding=True)(made, x, SIZE, 1.0)
+    out = made(x, Grounding(given, skip_padding=True), SIZE)
     assert torch.equal(out[1], x[1])
     kept = [0, 2]
-    torch.testing.assert_close(out[kept], made(x[kept], given[kept], SIZE))
-    assert torch.equal(Grounding(torch.zeros_like(given), skip_padding=True)(made, x, SIZE, 1.0), x)
+    torch.testing.assert_close(out[kept], made(x[kept], Grounding(given[kept]), SIZE))
+    assert torch.equal(made(x, Grounding(torch.zeros_like(given), skip_padding=True), SIZE), x)

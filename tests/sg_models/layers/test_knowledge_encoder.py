@@ -8,7 +8,7 @@ from sg_models.layers.knowledge_encoder import (
     GATE_START,
     KnowledgeEncoder,
     distinct_words,
-    pooled,
+    mean_over_triples,
     triples,
     word_vectors,
 )
@@ -24,8 +24,8 @@ def encoder() -> KnowledgeEncoder:
 
 def test_a_graph_as_triples():
     graph = parse_scene_graph("white cow | in | hay\ndog")
-    told = [(t.head, t.relation, t.tail, t.subject, t.object) for t in triples(graph)]
-    assert told == [
+    found = [(t.head, t.relation, t.tail, t.subject, t.object) for t in triples(graph)]
+    assert found == [
         ("cow", "is", "white", 0, None),
         ("hay", "is", "there", 1, None),
         ("dog", "is", "there", 2, None),
@@ -67,7 +67,7 @@ def test_padding_reaches_nothing(encoder: KnowledgeEncoder):
     mask = torch.tensor([[True] * 3 + [False] * 2])
     long = encoder(padded, mask)
     torch.testing.assert_close(long[:, :3], short, atol=1e-6, rtol=1e-5)
-    torch.testing.assert_close(pooled(long, mask), pooled(short, valid), atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(mean_over_triples(long, mask), mean_over_triples(short, valid), atol=1e-6, rtol=1e-5)
 
 
 @torch.no_grad()

@@ -12,10 +12,10 @@ from train.conditioning.conditioners import (
     GRAPH_GUIDANCE,
     CaptionConditioner,
     Conditions,
-    GroundedConditioner,
-    grounded,
+    GSAConditioner,
+    both_halves,
 )
-from train.conditioning.grounded_unet import attach, block_sizes, grounding
+from train.conditioning.grounded_unet import attach, block_sizes, token_arguments
 from train.conditioning.phrase_encoders import ClipPhrases
 from train.conditioning.sampling import draw_graphs, sample_latents, starting_noise
 from train.conditioning.trained_adapter import load_variant
@@ -43,7 +43,7 @@ def test_an_untrained_adapter_leaves_the_output_bit_for_bit(base, make_adapter, 
     adapter, given = make_adapter(), inputs()
     attach(base.unet, adapter)
     tokens = tokens_of(base, adapter)
-    assert torch.equal(base.unet(*given, cross_attention_kwargs=grounding(tokens, given[0])).sample, plain)
+    assert torch.equal(base.unet(*given, **token_arguments(tokens, given[0])).sample, plain)
 
 
 def test_open_gates_change_it_and_strength_scales(base, make_adapter, plain):
@@ -52,7 +52,7 @@ def test_open_gates_change_it_and_strength_scales(base, make_adapter, plain):
     tokens = tokens_of(base, adapter)
 
     def change(strength: float) -> float:
-        said = base.unet(*given, cross_attention_kwargs=grounding(tokens, given[0], strength)).sample
+        said = base.unet(*given, **token_arguments(tokens, given[0], strength)).sample
         return (said - plain).abs().max().item()
 
     assert change(0.0) == 0 < 1e-4 < change(0.3) < change(1.0)
@@ -67,7 +67,7 @@ def test_the_graph_and_the_null_graph_differ(base, make_adapter):
     adapter, given = make_adapter(gate=1.0), inputs()
     attach(base.unet, adapter)
     said = [
-        base.unet(*given, cross_attention_kwargs=grounding(tokens, given[0])).sample
+        base.unet(*given, **token_arguments(tokens, given[0])).sample
         for tokens in (tokens_of(base, adapter), tokens_of(base, adapter, GRAPHS[::-1]), adapter.null_tokens(2))
     ]
     assert min((a - b).abs().max().item() for a, b in [said[:2], said[1:], said[::2]]) > 1e-4
@@ -77,7 +77,7 @@ def test_the_graph_and_the_null_graph_differ(base, make_adapter):
 def test_other_latent_sizes(base, make_adapter, size: tuple[int, int]):
     adapter, given = make_adapter(gate=1.0), inputs(size=size)
     attach(base.unet, adapter)
-    said = base.unet(*given, cross_attention_kwargs=grounding(tokens_of(base, adapter), given[0])).sample
+    said = base.unet(*given, **token_arguments(tokens_of(base, adapter), given[0])).sample
     assert said.shape == given[0].shape and said.isfinite().all()
 
 
@@ -85,10 +85,10 @@ def test_batch_rows_do_not_mix(base, make_adapter):
     adapter, given = make_adapter(gate=1.0), inputs()
     attach(base.unet, adapter)
     tokens = tokens_of(base, adapter)
-    together = base.unet(*given, cross_attention_kwargs=grounding(tokens, given[0])).sample
+    together = base.unet(*given, **token_arguments(tokens, given[0])).sample
     for i in range(2):
         row = [part[i : i + 1] for part in given]
-        alone = base.unet(*row, cross_attention_kwargs=grounding(tokens[i : i + 1], row[0])).sample
+        alone = base.unet(*row, **token_arguments(tokens[i : i + 1], row[0])).sample
         torch.testing.assert_close(alone[0], together[i], atol=1e-5, rtol=1e-4)
 
 
@@ -103,7 +103,7 @@ def test_each_layer_is_called_once_per_forward_however_often(base, make_adapter)
     counts, tokens = [], tokens_of(base, adapter)
     for _ in range(10):
         calls.clear()
-        base.unet(*given, cross_attention_kwargs=grounding(tokens, given[0]))
+        base.unet(*given, **token_arguments(tokens, given[0]))
         counts.append(list(calls))
     assert counts == [list(adapter.gated_attention.addresses)] * 10
 
@@ -142,7 +142,7 @@ def test_one_unet_call_per_step_and_the_same_latents_again(base, make_adapter):
     batches: list[int] = []
     base.unet.register_forward_pre_hook(lambda _, given: batches.append(len(given[0])))
     prompts = base.encode_prompts(["an image"]).expand(2, -1, -1)
-    conditions = Conditions(prompts, prompts, grounded(tokens_of(base, adapter), adapter.null_tokens(2)))
+    conditions = Conditions(prompts, prompts, both_halves(tokens_of(base, adapter), adapter.null_tokens(2)))
     noise = starting_noise(base, 0, 2, 128)
     first, second = (sample_latents(base, conditions, noise, steps=3, guidance=4.0) for _ in range(2))
     assert batches == [4] * 6
@@ -156,7 +156,7 @@ def test_guidance_one_is_the_graph_alone_and_zero_is_none(base, make_adapter):
     noise, graph, null = starting_noise(base, 0, 2, 128), tokens_of(base, adapter), adapter.null_tokens(2)
 
     def latents(tokens, guidance):
-        conditions = Conditions(prompt, prompt, grounded(*tokens))
+        conditions = Conditions(prompt, prompt, both_halves(*tokens))
         return sample_latents(base, conditions, noise, steps=2, guidance=guidance)
 
     torch.testing.assert_close(latents((graph, null), 1.0), latents((graph, graph), 4.0), atol=1e-4, rtol=1e-3)
@@ -168,7 +168,7 @@ def test_drawing_gives_pictures_in_0_to_1(base, make_adapter):
     attach(base.unet, adapter)
     noise = starting_noise(base, 0, 2, 128)
     phrases = RememberedPhrases(ClipPhrases(base))
-    for chosen in (GroundedConditioner(base, adapter, phrases), CaptionConditioner(base)):
+    for chosen in (GSAConditioner(base, adapter, phrases), CaptionConditioner(base)):
         pictures = draw_graphs(base, chosen, GRAPHS, noise, steps=2)
         assert pictures.shape == (2, 3, 128, 128)
         assert 0 <= pictures.min() and pictures.max() <= 1
@@ -178,7 +178,7 @@ def test_graphs_and_captions_are_guided_as_serves_each_best(base, make_adapter):
     adapter = make_adapter(gate=1.0)
     attach(base.unet, adapter)
     noise = starting_noise(base, 0, 1, 128)
-    grounded_by = GroundedConditioner(base, adapter, RememberedPhrases(ClipPhrases(base)))
+    grounded_by = GSAConditioner(base, adapter, RememberedPhrases(ClipPhrases(base)))
     for chosen, usual in ((grounded_by, GRAPH_GUIDANCE), (CaptionConditioner(base), CAPTION_GUIDANCE)):
         pictures = draw_graphs(base, chosen, GRAPHS[:1], noise, steps=2)
         assert torch.equal(pictures, draw_graphs(base, chosen, GRAPHS[:1], noise, steps=2, guidance=usual))

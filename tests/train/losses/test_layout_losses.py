@@ -1,18 +1,30 @@
 """What predicted boxes are trained on: nothing to pay for true boxes, and something for every way to be wrong."""
 
-from types import SimpleNamespace
-
 import pytest
 import torch
 from torch import Tensor
 
+from sg_models.layers.graph_batch import UNKNOWN_RELATION, GraphBatch, Targets
+from train.data.graph_samples import spatial_place
 from train.data.shapes.scene import scene, seeds
 from train.data.spatial_relations import ABOVE, BELOW, INSIDE, LEFT, RELATIONS, RIGHT, SURROUNDING, spatial_relation
-from train.losses.layout_losses import GAP, box_loss, layout_loss, obeyed, overlap_loss, relation_loss
+from train.losses.layout_losses import GAP, box_loss, distance_loss, overlap_loss, relation_loss, share_obeying
 
 
 def boxes(*edges: tuple[float, float, float, float]) -> Tensor:
     return torch.tensor(edges)
+
+
+PLACE = {name: place for place, name in enumerate(RELATIONS)}
+
+
+def batch_of(true: Tensor, edge_index: Tensor, spatial: Tensor, graph_of: Tensor) -> GraphBatch:
+    """A batch of which losses read boxes and relations alone."""
+    nothing = torch.zeros(len(true), 0)
+    given, instance = torch.zeros(len(true), dtype=torch.bool), torch.arange(len(true))
+    edge_attr, count = torch.zeros(edge_index.shape[1], 0), int(graph_of.max()) + 1
+    targets = Targets(true, spatial)
+    return GraphBatch(nothing, edge_attr, edge_index, true, given, instance, graph_of, count, targets)
 
 
 def loss_of(relation: str, subject: tuple, object_: tuple) -> float:
@@ -85,26 +97,35 @@ def test_true_boxes_hardly_cost_anything():
         true = torch.tensor([thing.box for thing in graph.objects])
         edges = torch.tensor([[r.subject, r.object] for r in graph.relations]).reshape(-1, 2).T
         relation = torch.tensor([RELATIONS.index(r.predicate) for r in graph.relations], dtype=torch.long)
-        assert box_loss(true, true).item() == pytest.approx(0, abs=1e-5)
+        assert distance_loss(true, true).item() == pytest.approx(0, abs=1e-5)
         assert relation_loss(true, edges, relation) < 0.01  # centroids, not centres, decide in Shapes
         assert overlap_loss(true, edges, relation, torch.zeros(len(true), dtype=torch.long)) < 0.01
 
 
 def test_a_layout_obeys_its_graph_only_if_all_relations_hold():
-    graphs = SimpleNamespace(
-        num_graphs=2,
-        batch=torch.tensor([0, 0, 1, 1, 1]),
-        edge_index=torch.tensor([[0, 2, 2], [1, 3, 4]]),
-        relation=torch.tensor([RELATIONS.index(name) for name in (LEFT, INSIDE, ABOVE)]),
+    edges, relation = (
+        torch.tensor([[0, 2, 2], [1, 3, 4]]),
+        torch.tensor([PLACE[name] for name in (LEFT, INSIDE, ABOVE)]),
     )
-    assert obeyed(boxes(WEST, EAST, INNER, OUTER, SOUTH), graphs) == 1.0
-    assert obeyed(boxes(WEST, EAST, INNER, OUTER, NORTH), graphs) == 0.5
-    assert obeyed(boxes(EAST, WEST, INNER, OUTER, NORTH), graphs) == 0.0
+    graphs = batch_of(torch.zeros(5, 4), edges, relation, torch.tensor([0, 0, 1, 1, 1]))
+    assert share_obeying(boxes(WEST, EAST, INNER, OUTER, SOUTH), graphs) == 1.0
+    assert share_obeying(boxes(WEST, EAST, INNER, OUTER, NORTH), graphs) == 0.5
+    assert share_obeying(boxes(EAST, WEST, INNER, OUTER, NORTH), graphs) == 0.0
+
+
+def test_a_predicate_that_is_not_spatial_is_no_part_of_any_loss():
+    edges, both = torch.tensor([[0, 1], [1, 0]]), torch.tensor([PLACE[LEFT], UNKNOWN_RELATION])
+    placed, graph_of = boxes(WEST, EAST), torch.tensor([0, 0])
+    assert relation_loss(placed, edges, both) == relation_loss(placed, edges[:, :1], both[:1])
+    assert overlap_loss(placed, edges, both, graph_of) == overlap_loss(placed, edges[:, :1], both[:1], graph_of)
+    assert relation_loss(placed, edges[:, 1:], both[1:]) == 0
+    assert share_obeying(placed, batch_of(placed, edges, both, graph_of)) == 1.0
+    assert [spatial_place(name) for name in (LEFT, "riding")] == [PLACE[LEFT], UNKNOWN_RELATION]
 
 
 def test_a_wrong_size_costs_more_than_a_wrong_place():
     true, moved, grown = boxes((0.4, 0.4, 0.6, 0.6)), boxes((0.5, 0.5, 0.7, 0.7)), boxes((0.3, 0.3, 0.7, 0.7))
-    assert box_loss(grown, true) > 5 * box_loss(moved, true) > 0
+    assert distance_loss(grown, true) > 5 * distance_loss(moved, true) > 0
 
 
 def test_the_loss_of_a_layout_counts_relations_and_overlap_beside_the_true_boxes():
@@ -112,8 +133,8 @@ def test_the_loss_of_a_layout_counts_relations_and_overlap_beside_the_true_boxes
     beside = torch.tensor([[1], [0]]), torch.tensor([RELATIONS.index(LEFT)])
     for (edges, relation), free in ((nested, True), (beside, False)):
         placed, batch = boxes(OUTER, INNER), torch.tensor([0, 0])
-        graphs = SimpleNamespace(layout=placed, edge_index=edges, relation=relation, batch=batch)
+        graphs = batch_of(placed, edges, relation, batch)
         parts = relation_loss(placed, edges, relation), overlap_loss(placed, edges, relation, batch)
-        assert (layout_loss(placed, graphs) < 1e-6) == free
+        assert (box_loss(placed, graphs) < 1e-6) == free
         assert all((part == 0) == free for part in parts)
-        assert layout_loss(placed, graphs) >= sum(parts)
+        assert box_loss(placed, graphs) >= sum(parts)

@@ -53,11 +53,11 @@ def test_a_unet_kept_in_bfloat16_says_what_autocast_makes_of_it(base):
     noisy, context = torch.randn(2, 4, 16, 16, generator=noise), torch.randn(2, 77, 128, generator=noise)
 
     def said() -> tuple[torch.Tensor, torch.Tensor]:
-        told = context.clone().requires_grad_()
+        given = context.clone().requires_grad_()
         with autocast(CPU, "bf16"):
-            predicted = base.unet(noisy, torch.tensor([10, 900]), told).sample
+            predicted = base.predict(noisy, torch.tensor([10, 900]), given)
         predicted.float().square().mean().backward()
-        return predicted.detach().float(), told.grad
+        return predicted.detach().float(), given.grad
 
     converted, size = said(), sum(p.nbytes for p in base.unet.parameters())
     keep_frozen_in(base.unet, "bf16")
