@@ -120,7 +120,7 @@ def measure(config: Config, task: Task) -> Pictures:
     noise = starting_noise(base, task.seed, config.graphs)
     condition = None if task.variant == CEILING else load_variant(base, task.variant)
     for part in (base.unet, base.vae):  # a seventh faster on a CPU with AVX2
-        part.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        part.to(memory_format=torch.channels_last)
     verdicts, features, seconds = [], [], 0.0
     for places in tqdm(chunks(config.graphs), desc=task.name):
         graphs = [split.graphs[place] for place in places]
@@ -171,7 +171,7 @@ def picture_features(base: BaseModel, pictures: np.ndarray) -> np.ndarray:
 def frechet_distance(features: np.ndarray, true: np.ndarray) -> float:
     """Fréchet distance of features [N, FEATURES] to those of true pictures, by torchmetrics."""
     same = nn.Identity()
-    same.num_features = FEATURES  # pyright: ignore[reportAttributeAccessIssue]
+    same.num_features = FEATURES
     metric = FrechetInceptionDistance(feature=same)
     metric.update(torch.from_numpy(true), real=True)
     metric.update(torch.from_numpy(features), real=False)

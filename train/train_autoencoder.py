@@ -80,11 +80,11 @@ class NoisyAutoencoder(nn.Module):
 
     def forward(self, x: Tensor, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
         """Pictures [B, 3, H, W] in [-1, 1] → latents [B, 4, H/8, W/8], reconstruction; no generator, no noise."""
-        z = self.autoencoder.encode(x).latents.float()  # pyright: ignore[reportAttributeAccessIssue]
+        z = self.autoencoder.encode(x).latents.float()
         noisy = z
         if generator is not None:
             noisy = z + self.noise * torch.randn(z.shape, generator=generator, device=z.device)
-        return z, self.autoencoder.decode(noisy).sample.float()  # pyright: ignore[reportAttributeAccessIssue]
+        return z, self.autoencoder.decode(noisy).sample.float()
 
 
 def as_tensor(split: ShapesSplit) -> Tensor:
@@ -111,8 +111,8 @@ def loss(model: nn.Module, x: Tensor, generator: torch.Generator, step: int) -> 
 def main(config: Config) -> None:
     crops = Crops(ShapesSplit(TRAIN, config.pictures), config.crop, config.seed)
     validation = as_tensor(ShapesSplit(VALIDATION, 16)).float() / 127.5 - 1
-    autoencoder = AutoencoderTiny(**sg_mini.AUTOENCODER)  # pyright: ignore[reportArgumentType]
-    autoencoder.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    autoencoder = AutoencoderTiny(**sg_mini.AUTOENCODER)
+    autoencoder.to(memory_format=torch.channels_last)
 
     def report(model: nn.Module) -> dict[str, float]:
         x = validation.to(next(model.parameters()).device)

@@ -74,13 +74,13 @@ def assemble(config: Config) -> tuple[BaseModel, CLIPTextModelWithProjection, Au
     """A base with an untrained UNet, read back from the checkpoint this script will write; and its trained parts."""
     text_encoder = CLIPTextModelWithProjection(CLIPTextConfig(**sg_mini.TEXT_MODEL))
     text_encoder.load_state_dict(load_file(config.text_encoder))
-    autoencoder = AutoencoderTiny(**sg_mini.AUTOENCODER)  # pyright: ignore[reportArgumentType]
+    autoencoder = AutoencoderTiny(**sg_mini.AUTOENCODER)
     autoencoder.load_state_dict(load_file(config.autoencoder))
     torch.manual_seed(config.seed)
     if config.init_from:
         unet = load_sg_mini(config.init_from).unet
     else:
-        unet = UNet2DConditionModel(**sg_mini.UNET)  # pyright: ignore[reportArgumentType]
+        unet = UNet2DConditionModel(**sg_mini.UNET)
     start = config.run_dir / "start.safetensors"
     write_weights(start, half(sg_mini_tensors(text_encoder, unet, autoencoder)), {})
     return load_sg_mini(start), text_encoder, autoencoder.eval()

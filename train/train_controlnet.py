@@ -20,7 +20,7 @@ from train.bases.attention import train_attention
 from train.bases.base_model import BaseModel
 from train.bases.dry_run import print_plan
 from train.bases.ldm_names import controlnet_ldm_names
-from train.bases.load import TrainingOptions, load_training_base
+from train.bases.load import TrainingOptions, default_run_dir, load_training_base
 from train.bases.model_folders import ADAPTERS
 from train.conditioning.phrase_encoders import choose_variant, graph_features
 from train.conditioning.trained_adapter import controlnet_state
@@ -43,14 +43,14 @@ class Config(LoopConfig, TrainingOptions, DatasetOptions):
     bert: str | None = None
     """a folder or hub id of another BERT than the packaged one"""
     layout: Path | None = None
-    """the pretrained layout, runs/layout-<phrases>/layout.safetensors if left out"""
+    """the pretrained layout; what train_layout.py writes for these phrases and this base if left out"""
     init_from: Path | None = None
     """an adapter file whose ControlNet to start from, and, if it saw the same phrases, whose layout, too"""
     steps: int = 7000
     batch_size: int = 32
     learning_rate: float = 1e-3
     run_dir: Path | None = None
-    """checkpoints, logs and previews, runs/<variant> if left out"""
+    """checkpoints, logs and previews, runs/<variant>, or runs/<variant>-<base>, if left out"""
     pictures: int = 20000
     """training pictures, encoded before the start"""
     latents_dir: Path = Path("runs/latents")
@@ -67,7 +67,7 @@ def load_layout(config: Config, base: BaseModel, start: Adapter | None) -> Layou
     """
     if start is not None and start.phrase_encoder == config.phrases:
         return build_layout_adapter(start).float()
-    path = config.layout or Path(f"runs/layout-{config.phrases}/layout.safetensors")
+    path = config.layout or default_run_dir(f"{LAYOUT}-{config.phrases}", base.name) / "layout.safetensors"
     if not path.exists():
         raise AdapterError(
             f"there is no pretrained layout {path}; run train/train_layout.py --phrases {config.phrases} first"
@@ -94,7 +94,7 @@ def main(config: Config) -> None:
     if config.dry_run:
         return print_plan(config, make_plan)
     base, data = load_training_base(config), open_dataset(config.dataset)
-    config.run_dir = config.run_dir or Path("runs") / variant.name
+    config.run_dir = config.run_dir or default_run_dir(variant.name, base.name)
     start = read_adapter(config.init_from) if config.init_from else None
     adapter = load_layout(config, base, start)
     encode = graph_features(config.phrases, base, config.bert)

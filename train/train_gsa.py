@@ -19,7 +19,7 @@ from sg_models.adapters.gsa_adapter import GSAAdapter
 from sg_models.adapters.variants import CLIP, GSA, STRUCTURE_CLIP, structure_clip_name
 from train.bases.attention import train_attention
 from train.bases.dry_run import print_plan
-from train.bases.load import TrainingOptions, load_training_base
+from train.bases.load import TrainingOptions, default_run_dir, load_training_base
 from train.bases.model_folders import ADAPTERS
 from train.conditioning.initial_weights import read_structure_clip, start_from
 from train.conditioning.phrase_encoders import choose_variant, graph_features
@@ -58,7 +58,7 @@ class Config(LoopConfig, TrainingOptions, DatasetOptions, GSASizes):
     learning_rate: float = 1e-3
     warmup: int = 100
     run_dir: Path | None = None
-    """checkpoints, logs and previews, runs/<variant> if left out; a run that finds a checkpoint there goes on"""
+    """checkpoints, logs and previews, runs/<variant>, or runs/<variant>-<base>, if left out"""
     pictures: int = 20000
     """training pictures, encoded before the start"""
     latents_dir: Path = Path("runs/latents")
@@ -73,7 +73,7 @@ def main(config: Config) -> None:
     if config.dry_run:
         return print_plan(config, make_plan)
     base, data = load_training_base(config), open_dataset(config.dataset)
-    config.run_dir = config.run_dir or Path("runs") / variant.name
+    config.run_dir = config.run_dir or default_run_dir(variant.name, base.name)
     knowledge = None
     if config.phrases == STRUCTURE_CLIP:
         knowledge = read_structure_clip(config.structure_clip or ADAPTERS / structure_clip_name(base.name), base)

@@ -16,7 +16,7 @@ from sg_models.adapters.adapter import Adapter, read_adapter, write_adapter
 from sg_models.adapters.layout_adapter import LayoutAdapter
 from sg_models.adapters.variants import CLIP, LAYOUT, LAYOUT_CONTROLNET
 from train.bases.dry_run import print_plan
-from train.bases.load import TrainingOptions, load_training_base
+from train.bases.load import TrainingOptions, default_run_dir, load_training_base
 from train.conditioning.initial_weights import start_from
 from train.conditioning.phrase_encoders import choose_variant, graph_features
 from train.data.dataset import TRAIN, VALIDATION
@@ -42,12 +42,12 @@ class Config(LoopConfig, TrainingOptions, DatasetOptions, LayoutSizes):
     learning_rate: float = 1e-3
     mixed_precision: str = "no"
     run_dir: Path | None = None
-    """checkpoints and logs, runs/layout-<phrases> if left out"""
+    """checkpoints and logs, runs/layout-<phrases>, or runs/layout-<phrases>-<base>, if left out"""
     pictures: int = 24000
     """training scenes"""
     preview_every: int = 1000
     out: Path | None = None
-    """the pretrained layout, runs/layout-<phrases>/layout.safetensors if left out"""
+    """the pretrained layout, layout.safetensors in run_dir if left out"""
 
 
 def main(config: Config) -> None:
@@ -55,7 +55,7 @@ def main(config: Config) -> None:
     if config.dry_run:
         return print_plan(config, make_plan)
     base, data = load_training_base(config), open_dataset(config.dataset)
-    config.run_dir = config.run_dir or Path("runs") / f"layout-{config.phrases}"
+    config.run_dir = config.run_dir or default_run_dir(f"{LAYOUT}-{config.phrases}", base.name)
     encode = graph_features(config.phrases, base, config.bert)
     samples, validation = (
         # no pictures take part

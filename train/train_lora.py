@@ -17,7 +17,7 @@ from sg_models.adapters.variants import VARIANTS, structure_clip_name
 from sg_models.files.safetensors_file import write_weights
 from train.bases.attention import train_attention
 from train.bases.dry_run import print_plan
-from train.bases.load import TrainingOptions, load_training_base
+from train.bases.load import TrainingOptions, default_run_dir, load_training_base
 from train.bases.model_folders import ADAPTERS, LORAS
 from train.conditioning.conditioners import StructureClipConditioner
 from train.conditioning.initial_weights import read_structure_clip
@@ -43,7 +43,8 @@ class Config(LoopConfig, TrainingOptions, DatasetOptions):
     batch_size: int = 32
     learning_rate: float = 1e-3
     rank: int = 32
-    run_dir: Path = Path("runs/ii")
+    run_dir: Path | None = None
+    """checkpoints, logs and previews, runs/ii, or runs/ii-<base>, if left out"""
     pictures: int = 20000
     """training pictures, encoded before the start"""
     latents_dir: Path = Path("runs/latents")
@@ -57,6 +58,7 @@ def main(config: Config) -> None:
     if config.dry_run:
         return print_plan(config, make_plan)
     base, data = load_training_base(config), open_dataset(config.dataset)
+    config.run_dir = config.run_dir or default_run_dir(VARIANT.name, base.name)
     knowledge = config.structure_clip or ADAPTERS / structure_clip_name(base.name)
     file = read_structure_clip(knowledge, base)
     condition = StructureClipConditioner(base, build_knowledge(file), file.config["knowledge_weight"])

@@ -22,9 +22,11 @@ from sg_models.adapters.adapter import Adapter, write_adapter
 from sg_models.adapters.structure_clip import KNOWLEDGE
 from sg_models.adapters.variants import STRUCTURE_CLIP, structure_clip_name
 from sg_models.bases import sg_mini
+from sg_models.bases.known_bases import SG_MINI
 from sg_models.layers.knowledge_encoder import KnowledgeEncoder
+from train.bases.base_model import BaseModel
 from train.bases.clip_tokenizer import clip_tokenizer, token_ids
-from train.bases.load import BaseOptions, load_base
+from train.bases.load import FAMILIES, BaseOptions, default_run_dir, family_of, load_base
 from train.bases.model_folders import ADAPTERS
 from train.conditioning.phrase_encoders import TokenMeans
 from train.data.dataset import TRAIN, VALIDATION
@@ -44,7 +46,8 @@ class Config(LoopConfig, BaseOptions, DatasetOptions):
     learning_rate: float = 1e-3
     weight_decay: float = 0.1
     mixed_precision: str = "no"
-    run_dir: Path = Path("runs/structure-clip")
+    run_dir: Path | None = None
+    """checkpoints and logs, runs/structure-clip, or runs/structure-clip-<base>, if left out"""
     pictures: int = 12000
     """training pictures, read before the start"""
     text_encoder: Path = Path("runs/text_encoder/text_encoder.safetensors")
@@ -79,7 +82,10 @@ class TextTower:
 
 def load_towers(config: Config) -> TextTower:
     """The towers that the options name, on this process's device; raises `UsageError` where SG-Mini's are missing."""
-    return sg_mini_towers(config) if config.base == sg_mini.NAME else base_towers(config)
+    if family_of(config.base) is FAMILIES[SG_MINI]:
+        return sg_mini_towers(config)
+    base = load_base(config.base, config.prediction_type).to(PartialState().device).freeze()
+    return base_towers(base, config.length)
 
 
 def sg_mini_towers(config: Config) -> TextTower:
@@ -102,10 +108,9 @@ def sg_mini_towers(config: Config) -> TextTower:
     return TextTower(sg_mini.NAME, sg_mini.PREDICTION_TYPE, embed, words, dim, picture, sg_mini.SIDE)
 
 
-def base_towers(config: Config) -> TextTower:
+def base_towers(base: BaseModel, length: int) -> TextTower:
     """The base's own text tower, at the layer that the UNet is conditioned on, and a new picture tower."""
-    base = load_base(config.base, config.prediction_type).to(PartialState().device).freeze()
-    words = TokenMeans(base.tokenizer, base.text_encoder.get_input_embeddings().weight, config.length)
+    words = TokenMeans(base.tokenizer, base.text_encoder.get_input_embeddings().weight, length)
     dim = base.text_encoder.config.hidden_size
     picture = PictureTower(dim)
     return TextTower(base.name, base.prediction_type, base.encode_phrases, words, dim, picture, base.side)
@@ -126,6 +131,7 @@ def knowledge_sizes(config: Config, towers: TextTower) -> dict[str, int]:
 def main(config: Config) -> None:
     data = open_dataset(config.dataset)
     towers = load_towers(config)
+    config.run_dir = config.run_dir or default_run_dir(STRUCTURE_CLIP, towers.base)
     sizes = knowledge_sizes(config, towers)
     knowledge = KnowledgeEncoder(**sizes)
     samples, held_out, validation = (

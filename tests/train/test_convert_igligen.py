@@ -10,7 +10,7 @@ from diffusers import DDIMScheduler, UNet2DConditionModel
 from sg_models.adapters.adapter import AdapterError, read_adapter
 from sg_models.adapters.variants import GSA_START
 from sg_models.bases import sg_mini
-from sg_models.layers.gated_attention import TOKEN_EXTRAS, GatedSelfAttentionBlocks
+from sg_models.layers.gated_attention import TOKEN_EXTRAS, GatedSelfAttentionBlocks, Grounding
 from train.bases.ldm_names import block_addresses
 from train.bases.stable_diffusion_2 import UNET
 from train.conditioning.grounded_unet import block_sizes
@@ -62,7 +62,7 @@ def test_our_layers_compute_what_gligens_do(unet: UNet2DConditionModel, start: P
     tokens = torch.cat([content, everywhere_and_valid], dim=-1)
     for address, block in block_addresses(unet).items():
         x = torch.randn(2, SIZE[0] * SIZE[1], block.norm1.normalized_shape[0])
-        ours = module.gated_attention.block(address)(x, tokens, SIZE)
+        ours = module.gated_attention.block(address)(x, Grounding(tokens), SIZE)
         assert not torch.allclose(ours, x, atol=1e-2), "the gates are open"
         half_weights = 2e-3  # the file is in float16
         torch.testing.assert_close(ours, block.fuser(x, content), atol=half_weights, rtol=half_weights)

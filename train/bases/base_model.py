@@ -46,7 +46,7 @@ class BaseModel:
 
     def to(self, device: torch.device | str) -> "BaseModel":
         for part in (self.text_encoder, self.unet, self.vae):
-            part.to(device)  # pyright: ignore[reportArgumentType]
+            part.to(device)
         return self
 
     def freeze(self) -> "BaseModel":

@@ -32,11 +32,13 @@ class Plan:
     forward: Callable[[int], object]
 
 
-class _DryConfig(LoopConfig, TrainingOptions):
+class DryConfig(LoopConfig, TrainingOptions):
+    """What the options of every training script have."""
+
     pictures: int
 
 
-def print_plan(config: _DryConfig, make_plan: Callable[..., Plan]) -> None:
+def print_plan(config: DryConfig, make_plan: Callable[..., Plan]) -> None:
     """Prints parameters, memory by what it is for, and steps per epoch of what `make_plan(config, base)` plans."""
     trained, frozen, frozen_bytes, activations = estimate(config, make_plan)
     needed = {name: FLOAT * copies * trained for name, copies in COPIES.items()}
@@ -52,7 +54,7 @@ def print_plan(config: _DryConfig, make_plan: Callable[..., Plan]) -> None:
     print(f"{'optimiser steps':<32}{config.steps:>15,}")
 
 
-def estimate(config: _DryConfig, make_plan: Callable[..., Plan]) -> tuple[int, int, int, int]:
+def estimate(config: DryConfig, make_plan: Callable[..., Plan]) -> tuple[int, int, int, int]:
     """Trained and frozen parameters, and bytes of the frozen ones and of one batch's activations."""
     with torch.device("meta"):
         base = empty_base(config.base)

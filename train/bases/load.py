@@ -73,6 +73,11 @@ def empty_base(base: str) -> EmptyBase:
     return family_of(base).empty(base)
 
 
+def default_run_dir(name: str, base: str) -> Path:
+    """Where a script keeps a run if nothing else is said: apart for each base, so that none goes on from another's."""
+    return Path("runs") / (name if base == sg_mini.NAME else f"{name}-{base}")
+
+
 def load_training_base(options: TrainingOptions) -> BaseModel:
     """The base that the options name, frozen, on this process's device, and prepared as they say."""
     base = load_base(options.base, options.prediction_type).to(PartialState().device).freeze()

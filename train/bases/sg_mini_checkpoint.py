@@ -37,9 +37,9 @@ def is_sg_mini(path: Path) -> bool:
 def empty_sg_mini(base: str) -> EmptyBase:
     """SG-Mini's sizes."""
     return EmptyBase(
-        UNet2DConditionModel(**sg_mini.UNET),  # pyright: ignore[reportArgumentType]
+        UNet2DConditionModel(**sg_mini.UNET),
         CLIPTextModel(CLIPTextConfig(**TEXT_MODEL)),
-        AutoencoderTiny(**sg_mini.AUTOENCODER),  # pyright: ignore[reportArgumentType]
+        AutoencoderTiny(**sg_mini.AUTOENCODER),
     )
 
 
@@ -48,8 +48,8 @@ def load_sg_mini(path: Path) -> BaseModel:
     tensors, _ = read_weights(path)
     tensors = {k: v.float() for k, v in tensors.items()}
     text_encoder = CLIPTextModel(CLIPTextConfig(**TEXT_MODEL))
-    unet = UNet2DConditionModel(**sg_mini.UNET)  # pyright: ignore[reportArgumentType]
-    vae = AutoencoderTiny(**sg_mini.AUTOENCODER)  # pyright: ignore[reportArgumentType]
+    unet = UNet2DConditionModel(**sg_mini.UNET)
+    vae = AutoencoderTiny(**sg_mini.AUTOENCODER)
     _fill(path, text_encoder, tensors, {k: TEXT_PREFIX + _hf_text_name(k) for k in text_encoder.state_dict()})
     _fill(path, unet, tensors, {k: UNET_PREFIX + ldm for k, ldm in ldm_names(unet).items()})
     _fill(path, vae, tensors, {k: VAE_PREFIX + _taesd_name(k) for k in vae.state_dict()})

@@ -22,8 +22,11 @@ class Split(Protocol):
     dataset: str
     """the data set's name"""
     name: str
-    graphs: Sequence[SceneGraph]
-    """complete ones: every object has a box"""
+
+    @property
+    def graphs(self) -> Sequence[SceneGraph]:
+        """Complete ones: every object has a box."""
+        ...
 
     def pictures(self, places: Sequence[int], side: int) -> np.ndarray:
         """Pictures of some scenes, uint8 [B, side, side, 3]."""

@@ -35,7 +35,7 @@ def split_latents(base: BaseModel, split: Split, folder: Path) -> Tensor:
 
 
 def _encode(base: BaseModel, split: Split) -> Tensor:
-    base.vae.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    base.vae.to(memory_format=torch.channels_last)
     parts, count = [], len(split.graphs)
     for start in tqdm(range(0, count, CHUNK), desc=f"encoding {split.name} pictures", mininterval=5):
         pictures = split.pictures(range(start, min(start + CHUNK, count)), base.side)

@@ -39,7 +39,7 @@ def batch(indices: Sequence[int]) -> Tensor:
     return torch.stack([torch.randn(4, generator=torch.Generator().manual_seed(i)) for i in indices])
 
 
-def loss(model: nn.Module, x: Tensor, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
+def loss(model: nn.Module, x: Tensor, generator: torch.Generator, step: int = 0) -> tuple[Tensor, dict[str, float]]:
     noisy = x + 0.1 * torch.randn(x.shape, generator=generator)
     return (model(noisy) - x.sum(dim=1, keepdim=True)).square().mean(), {}
 
@@ -104,9 +104,9 @@ def test_a_compiled_run_is_the_same_and_goes_on_without_compilation(tmp_path: Pa
 def test_the_average_is_what_is_returned_and_what_goes_on_is_not(tmp_path: Path):
     seen: dict[str, dict[str, Tensor]] = {}
 
-    def spy(model: nn.Module, x: Tensor, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
+    def spy(model: nn.Module, x: Tensor, generator: torch.Generator, step: int = 0) -> tuple[Tensor, dict[str, float]]:
         seen["trained"] = weights(model)
-        return loss(model, x, generator)
+        return loss(model, x, generator, step)
 
     averaged = weights(train(config(tmp_path), Regression(), spy, batch))
     assert not same(averaged, seen["trained"])
@@ -117,9 +117,9 @@ def test_the_average_is_the_exponential_one(tmp_path: Path):
     """By hand after two steps: the warm-up gives the first a decay of 0 and the second one of 1 - 2^-0.75."""
     trained: list[dict[str, Tensor]] = []
 
-    def spy(model: nn.Module, x: Tensor, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
+    def spy(model: nn.Module, x: Tensor, generator: torch.Generator, step: int = 0) -> tuple[Tensor, dict[str, float]]:
         trained.append(weights(model))
-        return loss(model, x, generator)
+        return loss(model, x, generator, step)
 
     train(config(tmp_path / "a", steps=3), Regression(), spy, batch)
     averaged = run(config(tmp_path / "b", steps=3, stop_at=2))
@@ -175,9 +175,11 @@ def test_the_adapters_groups_hold_every_parameter_once(make_adapter):
 def test_a_loss_that_is_no_number_ends_the_run(bad: float, tmp_path: Path):
     steps: list[int] = []
 
-    def spoiled(model: nn.Module, x: Tensor, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
+    def spoiled(
+        model: nn.Module, x: Tensor, generator: torch.Generator, step: int = 0
+    ) -> tuple[Tensor, dict[str, float]]:
         steps.append(1)
-        value, figures = loss(model, x, generator)
+        value, figures = loss(model, x, generator, step)
         return (value * bad if len(steps) == 7 else value), figures
 
     with pytest.raises(FloatingPointError, match="at step 6"):

@@ -121,7 +121,7 @@ def outline(shape: str) -> np.ndarray:
 def extent(shape: str) -> Box:
     """(x0, y0, x1, y1) of a shape of radius 1 around its centroid."""
     points = outline(shape)
-    return tuple(map(float, (*points.min(axis=0), *points.max(axis=0))))  # pyright: ignore[reportReturnType]
+    return tuple(map(float, (*points.min(axis=0), *points.max(axis=0))))
 
 
 @lru_cache(maxsize=4096)
