@@ -14,11 +14,11 @@ ARROW, LABEL_INK = "#5b6670", "#8a2f12"
 
 
 def draw_scene_graph(graph: SceneGraph, width: int = 512, height: int = 512) -> Image.Image:
-    """Draw `graph` as an RGB picture of `width` x `height` pixels (each 64 to 4096).
+    """Draws `graph` as an RGB picture of `width` x `height` pixels (each 64 to 4096).
 
-    Texts wrap and shrink to fit. Parallel and opposite relations run side by side. Where every object has a
-    box and the picture stays readable, objects stand at the centres of their boxes. Letters beyond English
-    need a system font (see `label_font`). Raises ValueError for sizes out of range.
+    Texts wrap and shrink to fit. Parallel and opposite relations run side by side. Where every object has a box and the
+    picture stays readable, objects stand at the centres of their boxes. Letters beyond English need a system font (see
+    `label_font`). Raises ValueError for sizes out of range.
     """
     if not (MIN_SIDE <= width <= MAX_SIDE and MIN_SIDE <= height <= MAX_SIDE):
         raise ValueError(f"a picture of {width} x {height} pixels; each side must be {MIN_SIDE} to {MAX_SIDE}")

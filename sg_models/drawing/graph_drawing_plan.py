@@ -1,8 +1,8 @@
 """The layout of a scene graph's picture: where objects, arrows and labels go, and how large the text is.
 
-Several layouts are tried and the one with the fewest crossings and overlaps wins, so small graphs come out
-clean without a layout engine. Nothing is random: equal graphs give equal plans. All lengths are pixels of the
-picture that is drawn, y down.
+Several layouts are tried and the one with the fewest crossings and overlaps wins, so small graphs come out clean
+without a layout engine. Nothing is random: equal graphs give equal plans. All lengths are pixels of the picture that is
+drawn, y down.
 """
 
 from collections import defaultdict
@@ -68,7 +68,7 @@ class Plan:
 
 
 def _wrap(text: str, font_size: float, max_width: float) -> list[str]:
-    """Break `text` at spaces, and inside words that are too wide, into at most `MAX_LINES` lines."""
+    """Breaks `text` at spaces, and inside words that are too wide, into at most `MAX_LINES` lines."""
     text = drawable(text)
     font, lines, line = font_for(text, font_size), [], ""
     for word in text.split(" "):
@@ -95,8 +95,7 @@ def _text_size(lines: list[str], font_size: float, padding: tuple[float, float])
 def fitting_scene(graph: SceneGraph, width: int, height: int, resolution: int) -> Scene:
     """The scene at the largest font size that leaves enough room and, if that is possible, cuts no text.
 
-    `width` and `height` are those of the drawing, which is `resolution` times as large as the finished
-    picture.
+    `width` and `height` are those of the drawing, which is `resolution` times as large as the finished picture.
     """
     scale = resolution * max(1.0, min(width, height) / resolution / USUAL_SIDE)
     scenes = [_scene(graph, width, height, size * scale) for size in FONT_SIZES]
@@ -135,9 +134,7 @@ def _scene(graph: SceneGraph, width: int, height: int, font_size: float) -> Scen
 
 
 def _bends(ends: list[tuple[int, int]], spacing: float) -> Array:
-    """Spread the relations between the same two objects evenly: one is straight, two bend apart, and so
-    on.
-    """
+    """Spreads the relations between the same two objects evenly: one is straight, two bend apart, and so on."""
     lanes: dict[tuple[int, ...], list[int]] = defaultdict(list)
     for relation, pair in enumerate(ends):
         lanes[tuple(sorted(pair))].append(relation)
@@ -151,9 +148,7 @@ def _bends(ends: list[tuple[int, int]], spacing: float) -> Array:
 
 
 def best_plan(graph: SceneGraph, scene: Scene) -> Plan:
-    """The cleanest layout; objects stand at the centres of their boxes where all have one and that is
-    clean.
-    """
+    """The cleanest layout; objects stand at the centres of their boxes where all have one and that is clean."""
     boxes = [item.box for item in graph.objects if item.box is not None]
     if len(boxes) == len(graph.objects):
         corners = np.array(boxes)
@@ -183,8 +178,9 @@ def _layouts(graph: SceneGraph, scene: Scene) -> list[Array]:
 
 
 def _spatial_layout(graph: SceneGraph, start: Array) -> Array:
-    """Centres [O, 2] where what is left of something is drawn on its left: the least squares of one step per
-    spatial relation, held near `start` where no relation says anything.
+    """Centres [O, 2] where what is left of something is drawn on its left.
+
+    The least squares of one step per spatial relation, held near `start` where no relation says anything.
     """
     count = len(start)
     rows, steps = [HELD * np.eye(count)], [HELD * start]
@@ -207,9 +203,7 @@ def _contradictions(graph: SceneGraph, centres: Array) -> int:
 
 
 def _spread(points: Array, scene: Scene) -> Array:
-    """Stretch `points` [O, 2] to the picture less a margin for the boxes; a line of points stays in the
-    middle.
-    """
+    """Stretches `points` [O, 2] to the picture less a margin for the boxes; a line of points stays in the middle."""
     low, high = points.min(axis=0), points.max(axis=0)
     extent = high - low
     unit = np.where(extent > 1e-3, (points - low) / np.maximum(extent, 1e-3), 0.5)
@@ -218,9 +212,7 @@ def _spread(points: Array, scene: Scene) -> Array:
 
 
 def _separate(centres: Array, scene: Scene) -> Array:
-    """Push boxes apart and keep them inside the picture: first with room for the arrows between them, then
-    without.
-    """
+    """Pushes boxes apart and keeps them inside the picture: first with room for arrows between them, then without."""
     half = scene.node_sizes / 2
     low = half + scene.font_size / 3
     high = np.maximum(low, np.array([scene.width, scene.height]) - low)
@@ -254,9 +246,7 @@ def _plan(scene: Scene, centres: Array) -> Plan:
 
 
 def _hidden_arrows(scene: Scene, curves: list[Array]) -> float:
-    """How much of the arrows is missing, 0 to 1 each: one needs its label's length and some line on both
-    sides.
-    """
+    """How much of the arrows is missing, 0 to 1 each: one needs its label's length and some line on both sides."""
     missing = 0.0
     for curve, size in zip(curves, scene.label_sizes, strict=True):
         across = np.abs(curve[-1] - curve[0])
@@ -267,9 +257,7 @@ def _hidden_arrows(scene: Scene, curves: list[Array]) -> float:
 
 
 def _crowding(scene: Scene, centres: Array) -> float:
-    """0 for objects spread evenly over the picture, up to 1 for objects in a heap; it chooses among clean
-    layouts.
-    """
+    """0 for objects spread evenly over the picture, up to 1 for a heap of them; it chooses among clean layouts."""
     if len(centres) == 1:
         return 0.0
     distance = np.hypot(*(centres[:, None] - centres).transpose(2, 0, 1)) + np.diag(np.full(len(centres), np.inf))
@@ -278,9 +266,7 @@ def _crowding(scene: Scene, centres: Array) -> float:
 
 
 def _curve(scene: Scene, centres: Array, relation: int) -> Array:
-    """The arrow of one relation as points [P, 2]: a quadratic Bézier curve, cut where it leaves and enters
-    the boxes.
-    """
+    """A relation's arrow as points [P, 2]: a quadratic Bézier curve, cut where it leaves and enters the boxes."""
     subject, object_ = scene.ends[relation]
     start, end = centres[subject], centres[object_]
     along = (end - start) * (1 if subject < object_ else -1)
@@ -296,9 +282,7 @@ def _curve(scene: Scene, centres: Array, relation: int) -> Array:
 
 
 def _place_labels(scene: Scene, centres: Array, curves: list[Array]) -> tuple[Array, float]:
-    """The centre of each label [R, 2]: on its curve, as near to the middle as it is free; and how much still
-    overlaps.
-    """
+    """Each label's centre [R, 2]: on its curve, as near to the middle as it is free; and how much still overlaps."""
     taken_centres, taken_sizes = list(centres), list(scene.node_sizes)
     labels, total = np.zeros((len(curves), 2)), 0.0
     for i, curve in enumerate(curves):

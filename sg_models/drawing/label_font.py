@@ -1,8 +1,7 @@
 """Fonts for text in any script.
 
-Pillow's own font has the letters of English and no others. Text that needs more takes the first of the usual
-system fonts that has all of its letters; where none has, accents are dropped (ü → u) and the rest stays as
-empty squares.
+Pillow's own font has the letters of English and no others. Text that needs more takes the first of the usual system
+fonts that has all of its letters; where none has, accents are dropped (ü → u) and the rest stays as empty squares.
 """
 
 import unicodedata

@@ -11,11 +11,11 @@ _ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", 
 
 
 def caption(graph: SceneGraph) -> str:
-    """Describe every relation once, in order, and then every object in no relation.
+    """Every relation once, in order, and then every object in no relation.
 
-    "a small red circle left of a large blue square, a green triangle": an object is introduced with a or an,
-    the second of its kind with another, and named again with the (or the first, the second … where there are
-    several of a kind). Deterministic; every object's phrase occurs.
+    "a small red circle left of a large blue square, a green triangle": an object is introduced with a or an, the second
+    of its kind with another, and named again with the (or the first, the second … where there are several of a kind).
+    Deterministic; every object's phrase occurs.
     """
     speaker = _Speaker(graph)
     clauses = [

@@ -7,11 +7,9 @@ from .scene_graph import SceneGraph, SceneGraphError
 
 
 def to_networkx(graph: SceneGraph) -> nx.MultiDiGraph:
-    """A new multigraph: node i is object i with `name`, `attributes` (list) and, where there is one, `box`
-    (list).
+    """A new multigraph: node i is object i with `name`, `attributes` (list) and, where there is one, `box` (list).
 
-    Every edge has `predicate`; its key is the position of the relation, which `from_networkx` puts back in
-    order.
+    Every edge has `predicate`; its key is the position of the relation, which `from_networkx` puts back in order.
     """
     result = nx.MultiDiGraph()
     for i, item in enumerate(graph.objects):
@@ -22,7 +20,7 @@ def to_networkx(graph: SceneGraph) -> nx.MultiDiGraph:
 
 
 def from_networkx(graph: nx.DiGraph) -> SceneGraph:
-    """Read a `DiGraph` or `MultiDiGraph`, the inverse of `to_networkx`.
+    """Reads a `DiGraph` or `MultiDiGraph`, the inverse of `to_networkx`.
 
     Nodes may have any id; a node without `name` is named by its id if that is text. Edges need `predicate`.
     Raises `SceneGraphError`, also for undirected graphs; paths are those of node-link JSON (`nodes[0].name`).

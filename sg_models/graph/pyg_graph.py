@@ -1,7 +1,7 @@
 """Scene graphs as `torch_geometric.data.Data` and back.
 
-torch and torch-geometric are imported inside the two functions, and only here: importing them takes over a
-second, which everything that only reads or draws a graph would pay too.
+torch and torch-geometric are imported inside the two functions, and only here: importing them takes over a second,
+which everything that only reads or draws a graph would pay too.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -19,9 +19,8 @@ LISTS = ("names", "attributes", "predicates")
 def to_pyg(graph: SceneGraph) -> "Data":
     """A new `Data` for O objects and R relations.
 
-    `edge_index` [2, R] int64 (subject, object), `num_nodes` = O, `box` [O, 4] float32 (zeros where none),
-    `has_box` [O] bool, and the lists `names` (O strings), `attributes` (O lists of strings), `predicates` (R
-    strings).
+    `edge_index` [2, R] int64 (subject, object), `num_nodes` = O, `box` [O, 4] float32 (zeros where none), `has_box` [O]
+    bool, and the lists `names` (O strings), `attributes` (O lists of strings), `predicates` (R strings).
     """
     import torch  # here and not above: slow, see the module's docstring
     from torch_geometric.data import Data
@@ -39,7 +38,7 @@ def to_pyg(graph: SceneGraph) -> "Data":
 
 
 def from_pyg(data: "Data") -> SceneGraph:
-    """Read one `Data` as `to_pyg` makes it, its inverse up to the rounding of boxes to float32.
+    """Reads one `Data` as `to_pyg` makes it, its inverse up to the rounding of boxes to float32.
 
     Raises `SceneGraphError` for missing or wrongly shaped fields and for batches of several graphs.
     """

@@ -1,8 +1,8 @@
 """The scene graph: objects with attributes and boxes, joined by directed relations.
 
-All three classes are frozen and check themselves when they are made, so a `SceneGraph` that exists is valid.
-Text is normalised (outer space stripped, inner space collapsed) and keeps its case. Boxes are (x0, y0, x1,
-y1) in [0, 1], origin top left.
+All three classes are frozen and check themselves when they are made, so a `SceneGraph` that exists is valid. Text is
+normalised (outer space stripped, inner space collapsed) and keeps its case. Boxes are (x0, y0, x1, y1) in [0, 1],
+origin top left.
 """
 
 import json
@@ -52,9 +52,8 @@ RELATION_EXAMPLE = '{"subject": 0, "predicate": "on", "object": 1}'
 class SceneObject:
     """One thing in the picture: a name ("dog"), attributes ("brown", "wet") and perhaps a box.
 
-    `box` is (x0, y0, x1, y1) in [0, 1] with x0 < x1 and y0 < y1, also after rounding to float32, because
-    tensors hold it. Raises `SceneGraphError` for wrong types, empty or too long text, and boxes that are no
-    boxes.
+    `box` is (x0, y0, x1, y1) in [0, 1] with x0 < x1 and y0 < y1, also after rounding to float32, because tensors hold
+    it. Raises `SceneGraphError` for wrong types, empty or too long text, and boxes that are no boxes.
     """
 
     name: str
@@ -86,8 +85,7 @@ class SceneObject:
 class Relation:
     """`subject` stands in `predicate` to `object`; both are positions in `SceneGraph.objects`, from 0.
 
-    Raises `SceneGraphError` for positions that are not two different integers, and for an empty or too long
-    predicate.
+    Raises `SceneGraphError` for positions that are not two different integers, and for an empty or too long predicate.
     """
 
     subject: int
@@ -148,10 +146,9 @@ class SceneGraph:
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> "SceneGraph":
-        """Read canonical JSON, the inverse of `to_dict`; `relations` may be left out.
+        """Reads canonical JSON, the inverse of `to_dict`; `relations` may be left out.
 
-        Unknown keys are errors, because a misspelt key would otherwise lose a part of the graph without a
-        word.
+        Unknown keys are errors, because a misspelt key would otherwise lose a part of the graph without a word.
         """
         expect_mapping(record, "", '{"objects": [...], "relations": [...]}')
         _check_keys(record, ("objects", "relations"))

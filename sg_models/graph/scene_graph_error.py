@@ -1,7 +1,7 @@
 """The one error of scene-graph reading, and the checks that raise it with the place of the fault.
 
-A path is written as in JavaScript or jq: `relations[2].subject`. Code that knows only its own part of the
-input raises with a short path (`box`), and each caller puts its own in front with `located`.
+A path is written as in JavaScript or jq: `relations[2].subject`. Code that knows only its own part of the input raises
+with a short path (`box`), and each caller puts its own in front with `located`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -13,11 +13,9 @@ MAX_SHOWN_CHARS = 60  # of a faulty value inside an error message
 
 
 class SceneGraphError(ValueError):
-    """A scene graph that cannot be read or built; `str()` of it is "path: what is wrong; what to write
-    instead".
+    """A scene graph that cannot be read or built; `str()` of it is "path: what is wrong; what to write instead".
 
-    `message` is the text without the place, `path` the place: a JSON path, "line 3", or "" for the whole
-    input.
+    `message` is the text without the place, `path` the place: a JSON path, "line 3", or "" for the whole input.
     """
 
     def __init__(self, message: str, path: str = ""):
@@ -33,7 +31,7 @@ class SceneGraphError(ValueError):
 
 @contextmanager
 def located(parent: str) -> Iterator[None]:
-    """Put `parent` in front of the path of every `SceneGraphError` raised inside the block."""
+    """Puts `parent` in front of the path of every `SceneGraphError` raised inside the block."""
     try:
         yield
     except SceneGraphError as error:
@@ -56,18 +54,14 @@ def described(value: Any) -> str:
 
 
 def expect_mapping(value: Any, path: str, example: str) -> Mapping[Any, Any]:
-    """`value` if it is a JSON object; otherwise an error at `path` that says to write something like
-    `example`.
-    """
+    """`value` if it is a JSON object; otherwise an error at `path` that says to write something like `example`."""
     if not isinstance(value, Mapping):
         raise SceneGraphError(f"expected a JSON object, got {described(value)}; write {example}", path)
     return value
 
 
 def expect_list(value: Any, path: str, example: str) -> list[Any] | tuple[Any, ...]:
-    """`value` if it is a list or tuple; otherwise an error at `path` that says to write something like
-    `example`.
-    """
+    """`value` if it is a list or tuple; otherwise an error at `path` that says to write something like `example`."""
     if not isinstance(value, list | tuple):
         raise SceneGraphError(f"expected a list, got {described(value)}; write {example}", path)
     return value
