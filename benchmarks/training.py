@@ -35,7 +35,7 @@ from train.bases.stable_diffusion_2 import load_checkpoint
 from train.conditioning.phrase_encoders import ClipPhrases
 from train.data.dataset import TRAIN
 from train.data.graph_samples import GraphSamples
-from train.data.known_datasets import open_dataset
+from train.data.known_datasets import DatasetOptions, open_dataset
 from train.objectives import layout
 from train.objectives.controlnet import ControlNetDenoiser, ControlNetObjective
 from train.objectives.gsa import GSADenoiser, GSAObjective, GSASizes, adapter_sizes, open_gates, parameter_groups
@@ -81,7 +81,7 @@ def gated_attention(base: BaseModel, latents: Tensor) -> tuple[torch.nn.Module, 
     open_gates(adapter)
     model = GSADenoiser(base, adapter)
     keep_frozen_in(base.unet, PRECISION)
-    data = open_dataset("shapes")
+    data = open_dataset(DatasetOptions())
     samples = GraphSamples(data.split(TRAIN, PICTURES), latents, encode)
     objective = GSAObjective(base, samples, encode, large_area=data.large_area, timestep_power=0.8)
     return model, objective.loss, samples, parameter_groups(model, 1e-3)
@@ -93,7 +93,7 @@ def layout_controlnet(base: BaseModel, latents: Tensor) -> tuple[torch.nn.Module
     model.layout.size = tuple(latents.shape[-2:])
     train_attention(model.controlnet)
     keep_frozen_in(base.unet, PRECISION)
-    data = open_dataset("shapes")
+    data = open_dataset(DatasetOptions())
     samples = GraphSamples(data.split(TRAIN, PICTURES), latents, encode, masks=True)
     objective = ControlNetObjective(base, samples, encode, large_area=data.large_area, timestep_power=0.6)
     return model, objective.loss, samples, None

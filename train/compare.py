@@ -115,7 +115,7 @@ def fingerprint(variant: str, base: str) -> str:
 def measure(config: Config, task: Task) -> Pictures:
     """Draws each graph of a split once and judges the pictures."""
     base = load_base(config.base).to("cuda" if torch.cuda.is_available() else "cpu").freeze()
-    data = open_dataset(config.dataset)
+    data = open_dataset(config)
     split = data.split(task.split, config.graphs)
     noise = starting_noise(base, task.seed, config.graphs)
     condition = None if task.variant == CEILING else load_variant(base, task.variant)
@@ -153,7 +153,7 @@ def draw(
 
 def true_features(config: Config, split: str) -> np.ndarray:
     """Of the true pictures of the same scenes."""
-    base, scenes = load_base(config.base).freeze(), open_dataset(config.dataset).split(split, config.graphs)
+    base, scenes = load_base(config.base).freeze(), open_dataset(config).split(split, config.graphs)
     parts = (scenes.pictures(places, base.side) for places in chunks(config.graphs))
     return np.concatenate([picture_features(base, part) for part in parts])
 
@@ -207,7 +207,7 @@ def counts(found: Sequence[Pictures]) -> dict[str, np.ndarray]:
 
 def nesting(config: Config, variant: str, split: str) -> dict[str, list[float]]:
     """Relations and exact graphs, apart for graphs with and without an object inside another."""
-    nested = np.array([nests(graph) for graph in open_dataset(config.dataset).split(split, config.graphs).graphs])
+    nested = np.array([nests(graph) for graph in open_dataset(config).split(split, config.graphs).graphs])
     found = counts(of_all_seeds(config, variant, split))
     return {
         f"{metric}, {name}": with_interval(*found[metric][which].T)
@@ -245,7 +245,7 @@ def layouts(base: BaseModel, variant: str, split: Split) -> dict[str, float]:
 
 def compare(config: Config, variants: Sequence[str]) -> Comparison:
     """Everything the page shows."""
-    data = open_dataset(config.dataset)
+    data = open_dataset(config)
     with_layout = [name for name in variants if name != CEILING and VARIANTS[name].kind in (GSA, LAYOUT_CONTROLNET)]
     true = {split: true_features(config, split) for split in data.test_splits}
     split = data.test_splits[0]
@@ -272,12 +272,12 @@ def main(config: Config) -> None:
         print(f"left out, for they are not trained: {missing}")
     found = compare(config, variants)
     settings = {name: getattr(config, name) for name in ("graphs", "seeds", "steps", "mixed_precision")}
-    text = markdown(found, **settings)
+    data = open_dataset(config)
+    text = markdown(found, dataset=data.title, **settings)
     print(text)
     with whole_file(config.docs / "results.md") as file:
         file.write_text(text, "utf-8")
     write_csv(found, config.docs / "results.csv")
-    data = open_dataset(config.dataset)
     shown = [without_boxes(graph) for graph in data.split(data.test_splits[0], SHOWN).graphs]
     titles = {name: title(name) for name in variants if name != CEILING}
     draw_comparison(config.base, titles, shown, config.docs / "results.png")

@@ -48,7 +48,7 @@ def main(config: Config) -> None:
     noise = starting_noise(base, config.seed, config.n)
     wanted = [graph for graph in graphs.values() for _ in range(config.n)]
     pictures = [to_pil(p) for p in draw_graphs(base, condition, wanted, noise.repeat(len(graphs), 1, 1, 1))]
-    verdicts = judge_all(open_dataset(config.dataset), [np.asarray(picture) for picture in pictures], wanted)
+    verdicts = judge_all(open_dataset(config), [np.asarray(picture) for picture in pictures], wanted)
     judged = list(zip(pictures, verdicts, strict=True))
     rows = [_row(graph, judged[i * config.n : (i + 1) * config.n]) for i, graph in enumerate(graphs.values())]
     with whole_file(config.out) as file:

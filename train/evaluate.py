@@ -55,7 +55,7 @@ class Config(DatasetOptions):
 def main(config: Config) -> None:
     if config.graphs < 2:
         raise UsageError("--graphs must be at least 2: an interval needs more than one graph")
-    data = open_dataset(config.dataset)
+    data = open_dataset(config)
     variants = {name: load(config, name) for name in (CAPTION_VARIANT, config.adapter) if name != NO_ADAPTER}
     results = {
         split: {name: measure(*loaded, name, data, split, config) for name, loaded in variants.items()}

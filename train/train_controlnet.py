@@ -93,7 +93,7 @@ def main(config: Config) -> None:
     variant = choose_variant(LAYOUT_CONTROLNET, config.phrases)
     if config.dry_run:
         return print_plan(config, make_plan)
-    base, data = load_training_base(config), open_dataset(config.dataset)
+    base, data = load_training_base(config), open_dataset(config)
     config.run_dir = config.run_dir or default_run_dir(variant.name, base.name)
     start = read_adapter(config.init_from) if config.init_from else None
     adapter = load_layout(config, base, start)

@@ -72,7 +72,7 @@ def main(config: Config) -> None:
     variant = choose_variant(GSA, config.phrases)
     if config.dry_run:
         return print_plan(config, make_plan)
-    base, data = load_training_base(config), open_dataset(config.dataset)
+    base, data = load_training_base(config), open_dataset(config)
     config.run_dir = config.run_dir or default_run_dir(variant.name, base.name)
     knowledge = None
     if config.phrases == STRUCTURE_CLIP:

@@ -54,7 +54,7 @@ def main(config: Config) -> None:
     choose_variant(LAYOUT_CONTROLNET, config.phrases)
     if config.dry_run:
         return print_plan(config, make_plan)
-    base, data = load_training_base(config), open_dataset(config.dataset)
+    base, data = load_training_base(config), open_dataset(config)
     config.run_dir = config.run_dir or default_run_dir(f"{LAYOUT}-{config.phrases}", base.name)
     encode = graph_features(config.phrases, base, config.bert)
     samples, validation = (

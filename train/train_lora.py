@@ -57,7 +57,7 @@ class Config(LoopConfig, TrainingOptions, DatasetOptions):
 def main(config: Config) -> None:
     if config.dry_run:
         return print_plan(config, make_plan)
-    base, data = load_training_base(config), open_dataset(config.dataset)
+    base, data = load_training_base(config), open_dataset(config)
     config.run_dir = config.run_dir or default_run_dir(VARIANT.name, base.name)
     knowledge = config.structure_clip or ADAPTERS / structure_clip_name(base.name)
     file = read_structure_clip(knowledge, base)

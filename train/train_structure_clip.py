@@ -129,7 +129,7 @@ def knowledge_sizes(config: Config, towers: TextTower) -> dict[str, int]:
 
 
 def main(config: Config) -> None:
-    data = open_dataset(config.dataset)
+    data = open_dataset(config)
     towers = load_towers(config)
     config.run_dir = config.run_dir or default_run_dir(STRUCTURE_CLIP, towers.base)
     sizes = knowledge_sizes(config, towers)

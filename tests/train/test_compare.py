@@ -9,6 +9,7 @@ from sg_models.adapters.variants import VARIANTS
 from train import compare
 from train.compare import FEATURES, Config, Pictures, Task, distance_with_interval, frechet_distance, load_or_measure
 from train.data.shapes.scene import scene, seeds
+from train.data.shapes.shapes_dataset import Shapes
 from train.data.spatial_relations import nests
 from train.report.comparison_page import CEILING, COLUMNS, Comparison, Row, markdown, title, write_csv
 
@@ -123,7 +124,7 @@ def test_pages_name_every_figure(tmp_path: Path):
     layouts = {("held-out", "vi"): {"box IoU": 0.375, "layouts obeyed": 1.0}}
     nesting = {"vi": {"exact graph, one inside another": [0.375, 0.25, 0.5]}}
     found = Comparison(rows, [Row("held-out", "iv", figures, 1, 2, 0.125)], layouts, nesting)
-    page = markdown(found, graphs=500, seeds=3, steps=25, mixed_precision="bf16")
+    page = markdown(found, dataset=Shapes.title, graphs=500, seeds=3, steps=25, mixed_precision="bf16")
     for name in NAMES:
         assert f"({name}) {title(name)}" in page
     for figure in (

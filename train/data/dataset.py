@@ -45,6 +45,8 @@ class Dataset(Protocol):
     """Scene graphs with pictures. `name` is what `--dataset` and adapter files call it."""
 
     name: str
+    title: str
+    """for people"""
     test_splits: tuple[str, ...]
     """what training never sees, to be measured on"""
     large_area: float

@@ -7,17 +7,22 @@ from train.data.dataset import Dataset
 from train.data.shapes.shapes_dataset import Shapes
 from train.running.command_line import UsageError
 
-DATASETS: dict[str, Callable[[], Dataset]] = {Shapes.name: Shapes}
-
 
 @dataclass
 class DatasetOptions:
+    """Which data set, and whatever any of them must know."""
+
     dataset: str = Shapes.name
-    """what to train on: shapes, the made-up world of SG-Mini"""
+    """shapes, the made-up world of SG-Mini"""
 
 
-def open_dataset(name: str) -> Dataset:
-    """The data set of a name; raises `UsageError` where there is none."""
-    if name not in DATASETS:
-        raise UsageError(f"there is no data set {name!r}; write --dataset {' or '.join(DATASETS)}")
-    return DATASETS[name]()
+DATASETS: dict[str, Callable[[DatasetOptions], Dataset]] = {
+    Shapes.name: lambda options: Shapes(),
+}
+
+
+def open_dataset(options: DatasetOptions) -> Dataset:
+    """The data set that the options name; raises `UsageError` where there is none."""
+    if options.dataset not in DATASETS:
+        raise UsageError(f"there is no data set {options.dataset!r}; write --dataset {' or '.join(DATASETS)}")
+    return DATASETS[options.dataset](options)

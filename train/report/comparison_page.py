@@ -44,11 +44,11 @@ def title(variant: str) -> str:
     return CEILING_TITLE if variant == CEILING else VARIANTS[variant].title
 
 
-def markdown(found: Comparison, *, graphs: int, seeds: int, steps: int, mixed_precision: str) -> str:
-    """The page; the keyword arguments are the settings that it was measured with."""
+def markdown(found: Comparison, *, dataset: str, graphs: int, seeds: int, steps: int, mixed_precision: str) -> str:
+    """The page; the keyword arguments are the data set's title and the settings that it was measured with."""
     parts = [
         "# Seven variants compared",
-        f"Measured by `python train/compare.py` on Shapes, a synthetic world: {graphs} held-out graphs a split, "
+        f"Measured by `python train/compare.py` on {dataset}: {graphs} held-out graphs a split, "
         f"without boxes, {seeds} sampling seeds, {steps} DDIM steps in {PRECISIONS[mixed_precision]}, guidance "
         f"{CAPTION_GUIDANCE:g} for text and {GRAPH_GUIDANCE:g} for graphs; 95 % intervals, bootstrapped over graphs "
         "(FID: 1.96 standard deviations of resampled pictures). FID is the Fréchet distance between the autoencoder's "

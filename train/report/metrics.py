@@ -20,7 +20,9 @@ def judge_all(data: Dataset, pictures: Sequence[np.ndarray], graphs: Sequence[Sc
     verdicts = [data.judge(picture, graph) for picture, graph in zip(pictures, graphs, strict=True)]
     found = [verdict for verdict in verdicts if verdict is not None]
     if len(found) < len(verdicts):
-        raise UsageError(f"nothing can tell whether a picture of {data.name} obeys its graph; write --dataset shapes")
+        raise UsageError(
+            f"nothing can tell whether a picture of {data.name} obeys its graph; measure on a data set that has a judge"
+        )
     return found
 
 

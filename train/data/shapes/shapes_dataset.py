@@ -54,6 +54,7 @@ class Shapes:
     """The procedural world of `scene.py`."""
 
     name = ShapesSplit.dataset
+    title = "Shapes, a synthetic world"
     test_splits = ("held-out", "compositional")
     large_area = 0.129
 
