@@ -1,0 +1,41 @@
+"""The tables of variants and bases: what is shipped is what they say, and whoever reads them finds everything."""
+
+from pathlib import Path
+
+import pytest
+
+from sg_models.adapters.adapter import read_adapter
+from sg_models.adapters.variants import KINDS, PHRASE_ENCODERS, VARIANTS, find_variant, phrases_of
+from sg_models.bases.known_bases import BASES, find_base
+
+MODELS = Path(__file__).resolve().parents[3] / "models"
+
+
+def test_names_are_the_papers():
+    assert list(VARIANTS) == ["i", "ii", "iii", "iv", "v", "vi", "vii"]
+    assert VARIANTS["vi"].file_name("sg-mini") == "vi-gsa-clip-sg-mini.safetensors"
+
+
+@pytest.mark.parametrize("variant", [v for v in VARIANTS.values() if v.kind], ids=lambda v: v.name)
+def test_shipped_files_are_what_the_table_says(variant):
+    (name,) = variant.adapter_names("sg-mini")
+    file = read_adapter(MODELS / "scene_graph" / name)
+    assert (file.kind, file.phrase_encoder, file.base) == (variant.kind, variant.phrases, "sg-mini")
+    if variant.is_lora:
+        assert (MODELS / "loras" / variant.file_name("sg-mini")).is_file()
+
+
+def test_every_row_is_found_by_its_kind_and_phrases():
+    for variant in VARIANTS.values():
+        if variant.kind:
+            assert variant.kind in KINDS and variant.phrases in PHRASE_ENCODERS
+            assert find_variant(variant.kind, variant.phrases) is variant
+            assert variant.phrases in phrases_of(variant.kind)
+    with pytest.raises(KeyError, match="no variant is gsa with other phrases"):
+        find_variant("gsa", "other")
+
+
+def test_every_base_is_found_by_what_it_is():
+    for base in BASES.values():
+        assert find_base(base.family, base.prediction_type) is base
+    assert find_base("sg-mini", "v_prediction") is None
