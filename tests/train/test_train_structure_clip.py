@@ -1,20 +1,35 @@
 """Structure-CLIP's training: the paper's losses against plain loops, and negatives that mean something else."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 import torch
 import torch.nn.functional as F
+from accelerate.state import AcceleratorState
 from torch import Tensor
 
+from sg_models.adapters.adapter import Adapter, AdapterError, write_adapter
+from sg_models.adapters.structure_clip import KNOWLEDGE, build_knowledge
 from sg_models.graph.hard_negatives import same_meaning
+from sg_models.layers.knowledge_encoder import KnowledgeEncoder
+from train import train_structure_clip
+from train.conditioning.conditioners import StructureClipConditioner
+from train.conditioning.initial_weights import read_structure_clip
 from train.data.shapes.shapes_dataset import ShapesSplit
 from train.objectives.structure_clip import (
     HARDEST_MARGIN,
+    MEAN_NEGATIVES_STEPS,
     SWAPPED_MARGIN,
     SWAPPED_WEIGHT,
+    PairBatch,
     Pairs,
+    StructureClipObjective,
     accuracy,
     structure_loss,
 )
+from train.running.command_line import UsageError
+from train.train_structure_clip import Config, base_towers, load_towers, main
 
 COUNT, DIM = 5, 8
 
@@ -91,3 +106,52 @@ class _Oracle:
 @pytest.mark.parametrize(("right", "expected"), [(True, 1.0), (False, 0.0)])
 def test_accuracy_counts_the_true_captions_that_win(pairs: Pairs, right: bool, expected: float):
     assert accuracy(_Oracle(right), pairs, 10, batch=4) == expected
+
+
+def test_the_seed_chooses_the_pairs():
+    first, other = (Pairs(ShapesSplit("val", 24), 128, seed)(range(8)).graphs for seed in (0, 1))
+    assert first != other
+
+
+@pytest.mark.parametrize(
+    ("step", "hardest"), [(0, False), (MEAN_NEGATIVES_STEPS - 1, False), (MEAN_NEGATIVES_STEPS, True)]
+)
+def test_the_hardest_negative_is_taken_after_so_many_optimiser_steps(step: int, hardest: bool):
+    """Whatever the sample's index is: with two processes or accumulation that runs ahead of the steps."""
+    embedded = unit(0), torch.cat([unit(1), unit(2)])
+    batch = PairBatch(torch.zeros(COUNT, 3, 64, 64), [], [])
+    loss, _ = StructureClipObjective(None, 0).loss(lambda *_: embedded, batch, torch.Generator(), step)
+    expected = structure_loss(unit(0), unit(1), unit(2), hardest)
+    assert loss.item() == expected.item() != structure_loss(unit(0), unit(1), unit(2), not hardest).item()
+
+
+def test_another_base_is_read_at_its_conditioning_layer(base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """With `--base` of another family; SG-Mini stands in for it, whose own towers are left aside."""
+    AcceleratorState._reset_state(True)
+    monkeypatch.setattr(train_structure_clip, "load_towers", lambda config: base_towers(base, config.length))
+    monkeypatch.setattr(train_structure_clip, "VALIDATION_PAIRS", 4)
+    out = tmp_path / "structure-clip.safetensors"
+    config = Config(steps=2, batch_size=4, warmup=0, pictures=8, pairs=4, layers=1, heads=2, preview_every=2)
+    main(replace(config, run_dir=tmp_path / "run", out=out))
+    file = read_structure_clip(out, base)
+    assert (file.kind, file.base) == ("structure-clip", "sg-mini")
+    condition = StructureClipConditioner(base, build_knowledge(file), file.config["knowledge_weight"])
+    graph = ShapesSplit("val", 1).graphs[0]
+    assert condition.context([graph]).shape == (1, 77, 128)
+
+
+def test_a_file_for_another_base_is_refused_in_words(base, tmp_path: Path):
+    sizes = {"word_dim": 128, "dim": 128, "layers": 1, "heads": 2, "count": 8, "length": 4}
+    state = {KNOWLEDGE + k: v for k, v in KnowledgeEncoder(**sizes).state_dict().items()}
+    config = {"knowledge": sizes, "knowledge_weight": 1.0}
+    path = tmp_path / "other.safetensors"
+    write_adapter(path, Adapter("structure-clip", "sd21", "v_prediction", "structure-clip", config, "none", 1, state))
+    with pytest.raises(AdapterError, match="trained on SD 2.1 768 .* the loaded model is SG-Mini"):
+        read_structure_clip(path, base)
+    with pytest.raises(AdapterError, match="train_structure_clip.py --base sg-mini"):
+        read_structure_clip(tmp_path / "none.safetensors", base)
+
+
+def test_a_missing_tower_of_sg_mini_says_what_to_run(tmp_path: Path):
+    with pytest.raises(UsageError, match="run train/train_text_encoder.py first"):
+        load_towers(Config(text_encoder=tmp_path / "none.safetensors"))

@@ -279,3 +279,14 @@ def test_figures_are_logged(tmp_path: Path):
     run(config(tmp_path), report=lambda model: {"figure": 2.5})
     files = list((tmp_path / "logs").rglob("events*"))
     assert files and b"figure" in files[0].read_bytes()
+
+
+def test_a_loss_gets_the_optimiser_step_and_not_the_pass(tmp_path: Path):
+    steps: list[int] = []
+
+    def spy(model: nn.Module, x: Tensor, generator: torch.Generator, step: int) -> tuple[Tensor, dict[str, float]]:
+        steps.append(step)
+        return loss(model, x, generator, step)
+
+    train(config(tmp_path, steps=3, accumulate=2), Regression(), spy, batch)
+    assert steps == [0, 0, 1, 1, 2, 2]
