@@ -11,16 +11,13 @@ import torch
 from tqdm import tqdm
 
 from sg_models.files.whole_file import whole_file
-from sg_models.graph.formats import parse_scene_graphs
+from sg_models.graph.graph_files import read_source
 from sg_models.graph.scene_graph import SceneGraph, SceneGraphError
 from train.bases.load import BaseOptions, load_base
 from train.conditioning.sampling import STEPS, draw_graphs, starting_noise
 from train.conditioning.trained_adapter import load_variant
 from train.report.picture_grid import to_pil
 from train.running.command_line import UsageError, run
-
-STANDARD_INPUT = "-"
-ENDINGS = (".json", ".txt")
 
 
 @dataclass(kw_only=True)
@@ -75,40 +72,20 @@ def main(config: Config) -> None:
 
 
 def read_graphs(sources: list[str]) -> dict[str, SceneGraph]:
-    """Scene graphs by the name that their pictures get: the file's, with a number where a file holds several."""
+    """Scene graphs by the name that their pictures get: the file's, with a number where a file holds several.
+
+    What was left out of them, and what contradicts itself, goes to standard error.
+    """
     graphs: dict[str, SceneGraph] = {}
-    for source in sources:
-        for name, text in _texts(source):
-            place = "standard input" if source == STANDARD_INPUT else source
-            found = _named(place, lambda text=text: parse_scene_graphs(text))
-            for i, graph in enumerate(found, start=1):
-                key = name if len(found) == 1 else f"{name}-{i}"
-                if key in graphs:
-                    raise UsageError(f"two graphs would both be drawn as {key}_0.png; rename one of the files")
-                graphs[key] = graph
+    for file in (file for source in sources for file in read_source(source)):
+        for warning in file.warnings():
+            print(f"warning: {warning}", file=sys.stderr)
+        for i, graph in enumerate(file.reading.graphs, start=1):
+            key = file.name if len(file.reading.graphs) == 1 else f"{file.name}-{i}"
+            if key in graphs:
+                raise UsageError(f"two graphs would both be drawn as {key}_0.png; rename one of the files")
+            graphs[key] = graph
     return graphs
-
-
-def _texts(source: str) -> list[tuple[str, str]]:
-    if source == STANDARD_INPUT:
-        return [("graph", sys.stdin.read())]
-    path = Path(source)
-    files = sorted(f for f in path.iterdir() if f.suffix in ENDINGS) if path.is_dir() else [path]
-    if not files:
-        raise UsageError(f"there are no {' or '.join(ENDINGS)} files in {path}")
-    for file in files:
-        if not file.is_file():
-            raise UsageError(f"there is no file or folder {file}")
-        if file.suffix not in ENDINGS:
-            raise UsageError(f"{file} does not end in {' or '.join(ENDINGS)}")
-    return [(file.stem, _named(str(file), lambda file=file: _read(file))) for file in files]
-
-
-def _read(file: Path) -> str:
-    try:
-        return file.read_text("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise SceneGraphError(f"this is not UTF-8 text (byte {error.start}); save it as UTF-8") from error
 
 
 def _named(source: str, action):
