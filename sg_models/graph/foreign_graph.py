@@ -75,7 +75,9 @@ class ForeignGraph:
             try:
                 self.objects[position] = SceneObject(item.name, (*item.attributes, text), item.box)
             except SceneGraphError:
-                limit = f"too much, since an object has at most {MAX_ATTRIBUTES} of them and {MAX_PHRASE_CHARS} printable characters"
+                limit = (
+                    f"more than an object has: {MAX_ATTRIBUTES} of them, {MAX_PHRASE_CHARS} printable characters in all"
+                )
                 self.left_out.note("attribute", limit, f"{path}.attributes[{i}]")
 
     def add_relation(self, subject: int | None, predicate: Any, object_: int | None, path: str) -> None:

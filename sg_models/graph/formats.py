@@ -30,9 +30,9 @@ def parse_scene_graph(source: str | Mapping[str, Any] | Sequence[Any]) -> SceneG
     """Read one scene graph from text in any format, or from JSON that is parsed already; never changes
     `source`.
 
-    A list of one graph is that graph. What is left out of a foreign record goes to the log; `read_scene_graphs` gives it
-    back instead. Raises `SceneGraphError`, and nothing else, for whatever is no scene graph; it names the line or the
-    JSON path and what to write instead.
+    A list of one graph is that graph. What is left out of a foreign record goes to the log; `read_scene_graphs`
+    gives it back instead. Raises `SceneGraphError`, and nothing else, for whatever is no scene graph; it names the
+    line or the JSON path and what to write instead.
     """
     return _logged(read_scene_graphs(source)).single()
 

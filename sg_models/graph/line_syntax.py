@@ -14,8 +14,8 @@ its mentions. `is` gives attributes.
 """
 
 from .line_objects import LineObjects
-from .line_phrase import MAX_WORDS, Phrase, check_attributes, read_phrase
-from .line_words import ARTICLES, INVISIBLE, JOINING, LINE_EXAMPLE, Token, check_words, is_plain, line_tokens, quoted
+from .line_phrase import Phrase, check_attributes, read_phrase
+from .line_words import ARTICLES, INVISIBLE, LINE_EXAMPLE, Token, check_words, is_plain, line_tokens, quoted
 from .scene_graph import MAX_RELATIONS, Box, Relation, SceneGraph, SceneGraphError, SceneObject
 
 BOX_EXAMPLE = "brown dog @ 0.1 0.4 0.6 0.9"
@@ -178,25 +178,27 @@ def _labels(graph: SceneGraph) -> list[str]:
 
 
 def _written(item: SceneObject) -> str:
-    """The object's words, in quotes where they would be read otherwise."""
+    """The object's words, with as few quotes as still make them the same phrase when they are read."""
     texts = (*item.attributes, item.name)
-    if all(map(is_plain, texts)):
-        try:
-            phrase = read_phrase(line_tokens(" ".join(texts)))
-        except SceneGraphError:  # more attributes than a line has without quotes
-            return " ".join(map(quoted, texts))
-        if phrase == Phrase(item.attributes, item.name):
-            return " ".join(texts)
-    if all(map(is_plain, item.attributes)) and len(item.attributes) <= MAX_WORDS:
-        return " ".join((*item.attributes, quoted(item.name)))
-    return " ".join(map(quoted, texts))
+    everything = " ".join(map(quoted, texts))
+    if not all(map(is_plain, item.attributes)):
+        return everything
+    attempts = [" ".join((*item.attributes, quoted(item.name)))]
+    if is_plain(item.name):
+        attempts.insert(0, " ".join(texts))
+    return next((attempt for attempt in attempts if _reads_as(attempt, item)), everything)
+
+
+def _reads_as(text: str, item: SceneObject) -> bool:
+    try:
+        return read_phrase(line_tokens(text)) == Phrase(item.attributes, item.name)
+    except SceneGraphError:  # an article or a preposition, or more attributes than a line has without quotes
+        return False
 
 
 def _predicate(text: str) -> str:
     """The predicate, in quotes where it holds what a line gives a meaning, or would give attributes."""
-    words = text.split(" ")
-    is_safe = all(word.casefold() in (*ARTICLES, *JOINING) or is_plain(word) for word in words)
-    return text if is_safe and text.casefold() not in COPULAS else quoted(text)
+    return text if all(map(is_plain, text.split(" "))) and text.casefold() not in COPULAS else quoted(text)
 
 
 def _mention(graph: SceneGraph, labels: list[str], position: int, is_first: bool) -> str:

@@ -100,8 +100,8 @@ def quoted(text: str) -> str:
 
 
 def is_plain(text: str) -> bool:
-    """Whether `text` is one word that needs no quotes anywhere in a line."""
-    return bool(_PLAIN.fullmatch(text)) and text.casefold() not in JOINING and text.casefold() not in ARTICLES
+    """Whether `text` is one word of letters and digits, to which a line gives no meaning of its own."""
+    return bool(_PLAIN.fullmatch(text))
 
 
 def check_words(tokens: list[Token]) -> None:
