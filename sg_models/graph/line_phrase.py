@@ -42,7 +42,7 @@ def read_phrase(tokens: list[Token]) -> Phrase:
     """
     check_words(tokens)
     tokens = _without_end_mark(tokens)
-    while len(tokens) > 1 and tokens[0].kind == "word" and tokens[0].text.casefold() in ARTICLES:
+    if len(tokens) > 1 and tokens[0].kind == "word" and tokens[0].text.casefold() in ARTICLES:
         tokens = tokens[1:]
     length = _name_length(tokens)
     described, named = tokens[:-length], tokens[-length:]

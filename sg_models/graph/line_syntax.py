@@ -19,6 +19,7 @@ from .line_words import ARTICLES, INVISIBLE, LINE_EXAMPLE, Token, check_words, i
 from .scene_graph import MAX_RELATIONS, Box, Relation, SceneGraph, SceneGraphError, SceneObject
 
 BOX_EXAMPLE = "brown dog @ 0.1 0.4 0.6 0.9"
+MAX_LINE_CHARS = 8_000  # the longest that `format_lines` writes is a third of it
 ROLES = ("subject", "predicate", "object")
 COPULAS = ("is", "are")
 
@@ -46,6 +47,8 @@ def _read_line(line: str, objects: LineObjects, relations: list[Relation]) -> No
         if bare[1:2].strip():
             raise SceneGraphError("the line begins with '#'; write '# ' with a space for a comment")
         return
+    if len(bare) > MAX_LINE_CHARS:
+        raise SceneGraphError(f"the line has {len(bare)} characters; write one relation a line, as in: {LINE_EXAMPLE}")
     parts = _parts(line_tokens(line.strip()))
     if len(parts) == 1:
         if parts[0]:

@@ -148,7 +148,8 @@ def _is_by_picture(record: Record) -> bool:
     if not record or any(key in record for key in _LISTS):
         return False
     graphs = all(isinstance(v, Mapping) and any(key in v for key in _LISTS) for v in record.values())
-    return graphs or all(isinstance(v, list) and all(map(_is_vrd_row, v)) for v in record.values())
+    rows = [row for value in record.values() if isinstance(value, list) for row in value]
+    return graphs or (bool(rows) and all(map(_is_vrd_row, rows)) and all(isinstance(v, list) for v in record.values()))
 
 
 def _is_vrd_row(row: Any) -> bool:
