@@ -40,7 +40,7 @@ class LeftOut:
     def _place(self, path: str) -> str:
         place = ""
         for part in (*self._parents, path):
-            place += part if part.startswith("[") or not place else f".{part}"
+            place += part if part.startswith("[") or not (place and part) else f".{part}"
         return place or "the top"
 
 

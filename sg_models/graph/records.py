@@ -72,15 +72,6 @@ def read_records(value: Any, beside: Beside, left_out: LeftOut) -> list[SceneGra
     return _read_all(((f"[{i}]", None, item) for i, item in enumerate(value)), beside, left_out)
 
 
-def read_record(record: Record) -> SceneGraph:
-    """Read one record of any format that is one JSON object; a row that would have to be left out is an error."""
-    left_out = LeftOut()
-    (graph,) = _read_mapping(record, Beside(), left_out)
-    for warning in left_out.warnings():
-        raise SceneGraphError(warning)
-    return graph
-
-
 def read_node_link(record: Record) -> SceneGraph:
     """networkx node-link JSON; a row that would have to be left out is an error."""
     left_out = LeftOut()

@@ -34,11 +34,18 @@ def find_graph(text: str) -> Found:
         raise SceneGraphError(f"the text has {len(text)} characters; write at most {MAX_TEXT_CHARS}")
     text, warnings = _without_fence(text.removeprefix(BYTE_ORDER_MARK))
     start = text.lstrip()
-    if start.startswith("(") or re.match(r"\[\s*\(", start):
+    if _is_parenthesised(start):
         return Found(PARENTHESES, text, warnings)
     if start.startswith(("{", "[")):
         return _json(text, warnings)
     return _amid_prose(text, warnings) or Found(LINES, text, warnings)
+
+
+def _is_parenthesised(start: str) -> bool:
+    """Whether the text begins with a list in parentheses, and not with a number such as (1)."""
+    opening = re.match(r"\[?\s*\(", start)
+    closing = start.find(")")
+    return opening is not None and ("," in start[:closing] if closing > 0 else opening[0].startswith("["))
 
 
 def _without_fence(text: str) -> tuple[str, tuple[str, ...]]:
@@ -82,6 +89,9 @@ def _amid_prose(text: str, warnings: tuple[str, ...]) -> Found | None:
     """The only JSON value in a text that has words around it; None where there is none, or more."""
     opening = _OPENS.search(text)
     if opening is None:
+        return None
+    before = text[text.rfind("\n", 0, opening.start()) + 1 : opening.start()]
+    if before.count('"') % 2:  # a name in quotes
         return None
     try:
         value, end = json.JSONDecoder().raw_decode(text, opening.start())

@@ -106,6 +106,14 @@ def test_sizes_by_option_and_by_record() -> None:
         assert reading.graphs[0].objects[0].box == (0.1, 0.1, 0.4, 0.6) and not reading.warnings
 
 
+def test_the_place_of_what_is_left_out() -> None:
+    record = {"4": {"objects": {"7": {"name": ""}, "8": {"name": "mat", "relations": [{"object": "8", "name": "on"}]}}}}
+    assert read_scene_graphs(record).warnings == (
+        'left out 1 object: an empty name (at ["4"].objects["7"])',
+        'left out 1 relation: an object joined to itself (at ["4"].objects["8"].relations[0])',
+    )
+
+
 def test_string_ids_are_ids() -> None:
     record = {"objects": [{"object_id": "1", "names": ["dog"]}, {"object_id": 2, "names": ["mat"]}],
               "relationships": [{"subject_id": 1, "predicate": "on", "object_id": "2"}]}  # fmt: skip

@@ -441,6 +441,7 @@ def test_what_the_library_leaves_out_is_in_the_log(caplog: pytest.LogCaptureFixt
         (SceneObject("a@b"), '"a@b"'),
         (SceneObject("#a"), '"#a"'),
         (SceneObject("[a"), '"[a"'),
+        (SceneObject("[[1]]"), '"[[1]]"'),
         (SceneObject('5" pipe\\'), '"5\\" pipe\\\\"'),
         (SceneObject("\ufeff"), '"\ufeff"'),
     ],

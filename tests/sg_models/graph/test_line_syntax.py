@@ -18,6 +18,7 @@ from sg_models.graph.scene_graph import Relation, SceneGraphError, SceneObject
         "A brown dog.",
         "- brown dog",
         "2. brown dog",
+        "(2) brown dog",
         "brown\u200b dog",
         "brown dog # the same one",
         "dog",
@@ -95,6 +96,8 @@ def test_other_separators(line: str) -> None:
         ('dog"big"', "quotes go around a whole name"),
         ("dog - cat", "'-' holds no letter"),
         ("dog\tcat", "2 parts between bars"),
+        ("(1) dog -> cat", "'->' holds an arrow"),
+        ("(dog on cat", "'(dog' holds a character that no name has"),
         ("a " * 5000, "the line has 9999 characters"),
     ],
 )
