@@ -1,11 +1,15 @@
 """Nodes that make a scene graph and turn one into words. They need no model."""
 
+import logging
+
 import numpy as np
 import torch
 from comfy_api.latest import io, ui
 from PIL import Image
+from server import PromptServer
 
 from ..sg_models.graph.caption import caption
+from ..sg_models.graph.reading import Reading, read_scene_graphs
 from ..sg_models.graph.scene_graph import SceneGraph, SceneGraphError
 from .socket_types import CATEGORY, SceneGraphSocket
 
@@ -30,10 +34,11 @@ class SceneGraphInput(io.ComfyNode):
                     dynamic_prompts=False,
                     default=DEFAULT_GRAPH,
                     tooltip="One relation per line: subject | predicate | object. A line without bars is an object "
-                    "alone. Write dog#2 for a second dog. JSON in the formats of this pack, sg2im, Visual Genome, "
-                    "LAION-SG and networkx node-link is read too.",
+                    'alone. Write dog#2 for a second dog, and "cup of tea" in quotes for a name of several words. JSON '
+                    "of this pack, sg2im, Visual Genome, GQA, LAION-SG, networkx and caption parsers is read too.",
                 )
             ],
+            hidden=[io.Hidden.unique_id],
             outputs=[
                 SceneGraphSocket.Output(
                     id="scene_graph",
@@ -48,19 +53,25 @@ class SceneGraphInput(io.ComfyNode):
         if text is None:  # comes from another node, so that it is known only when that node has run
             return True
         try:
-            read_graph(text)
+            read_scene_graphs(text).single()
         except SceneGraphError as error:
             return str(error)
         return True
 
     @classmethod
     def execute(cls, text: str) -> io.NodeOutput:
-        # takes networkx with it, as in read_graph
+        # imported when first needed: networkx is a quarter of a second of ComfyUI's start
         from ..sg_models.drawing.graph_drawing import draw_scene_graph
 
-        graph = read_graph(text)
+        reading = read_scene_graphs(text)
+        graph = reading.single()
         drawing = image_tensor(draw_scene_graph(graph, *PREVIEW_SIZE))
-        return io.NodeOutput(graph, ui=ui.PreviewImage(drawing, cls=cls))
+        said = "\n".join((_contents(graph), *_warnings(reading)))
+        # The front end draws `text` on PreviewAny alone; this is how every other node says something.
+        PromptServer.instance.send_progress_text(said, cls.hidden.unique_id)
+        return io.NodeOutput(
+            graph, ui={**ui.PreviewImage(drawing, cls=cls).as_dict(), **ui.PreviewText(said).as_dict()}
+        )
 
 
 class SGCaption(io.ComfyNode):
@@ -87,11 +98,18 @@ class SGCaption(io.ComfyNode):
         return io.NodeOutput(caption(scene_graph))
 
 
-def read_graph(text: str) -> SceneGraph:
-    """`parse_scene_graph`, imported when first needed: networkx is a quarter of a second of ComfyUI's start."""
-    from ..sg_models.graph.formats import parse_scene_graph
+def _warnings(reading: Reading) -> list[str]:
+    """What was left out of the graph and what in it contradicts itself, for the node, and for the log."""
+    warnings = [*reading.warnings, *reading.contradictions()]
+    for warning in warnings:
+        logging.warning("Scene Graph: %s", warning)
+    return [f"Warning: {warning}" for warning in warnings]
 
-    return parse_scene_graph(text)
+
+def _contents(graph: SceneGraph) -> str:
+    """What was read, in short: "2 objects, 1 relation"."""
+    counts = ((len(graph.objects), "object"), (len(graph.relations), "relation"))
+    return ", ".join(f"{count} {word if count == 1 else f'{word}s'}" for count, word in counts)
 
 
 def image_tensor(image: Image.Image) -> torch.Tensor:

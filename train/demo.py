@@ -17,12 +17,12 @@ from sg_models.graph.scene_graph import SceneGraph
 from train.bases.load import load_base
 from train.conditioning.sampling import draw_graphs, starting_noise
 from train.conditioning.trained_adapter import load_variant
+from train.data.graph_sources import read_graphs
 from train.data.known_datasets import DatasetOptions, open_dataset
 from train.data.verdict import Verdict
 from train.report.metrics import judge_all
 from train.report.picture_grid import to_pil
 from train.running.command_line import run
-from train.sample import read_graphs
 
 GRAPHS = Path(__file__).resolve().parent.parent / "graphs"
 SCALE = 2  # pictures are shown this much larger

@@ -3,7 +3,6 @@
 python train/sample.py --base sg-mini --adapter vi --graph graphs/desk.txt --out pictures --n 4 --seed 0
 """
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,22 +10,19 @@ import torch
 from tqdm import tqdm
 
 from sg_models.files.whole_file import whole_file
-from sg_models.graph.formats import parse_scene_graphs
-from sg_models.graph.scene_graph import SceneGraph, SceneGraphError
+from sg_models.graph.scene_graph import SceneGraphError
 from train.bases.load import BaseOptions, load_base
 from train.conditioning.sampling import STEPS, draw_graphs, starting_noise
 from train.conditioning.trained_adapter import load_variant
+from train.data.graph_sources import read_graphs
 from train.report.picture_grid import to_pil
 from train.running.command_line import UsageError, run
-
-STANDARD_INPUT = "-"
-ENDINGS = (".json", ".txt")
 
 
 @dataclass(kw_only=True)
 class Config(BaseOptions):
     graph: list[str]
-    """.json or .txt files in any accepted format, folders of them, or - for standard input"""
+    """.json, .jsonl or .txt files in any accepted format, folders of them, or - for standard input"""
     adapter: str = "vi"
     """a variant's name, the path of an adapter file, or none: the graph as a caption, variant (i)"""
     bert: str | None = None
@@ -71,43 +67,6 @@ def main(config: Config) -> None:
             with whole_file(config.out / f"{name}_{k}.png") as file:
                 to_pil(picture).save(file, "PNG")
     print(f"{len(jobs)} pictures in {config.out}")
-
-
-def read_graphs(sources: list[str]) -> dict[str, SceneGraph]:
-    """Scene graphs by the name that their pictures get: the file's, with a number where a file holds several."""
-    graphs: dict[str, SceneGraph] = {}
-    for source in sources:
-        for name, text in _texts(source):
-            place = "standard input" if source == STANDARD_INPUT else source
-            found = _named(place, lambda text=text: parse_scene_graphs(text))
-            for i, graph in enumerate(found, start=1):
-                key = name if len(found) == 1 else f"{name}-{i}"
-                if key in graphs:
-                    raise UsageError(f"two graphs would both be drawn as {key}_0.png; rename one of the files")
-                graphs[key] = graph
-    return graphs
-
-
-def _texts(source: str) -> list[tuple[str, str]]:
-    if source == STANDARD_INPUT:
-        return [("graph", sys.stdin.read())]
-    path = Path(source)
-    files = sorted(f for f in path.iterdir() if f.suffix in ENDINGS) if path.is_dir() else [path]
-    if not files:
-        raise UsageError(f"there are no {' or '.join(ENDINGS)} files in {path}")
-    for file in files:
-        if not file.is_file():
-            raise UsageError(f"there is no file or folder {file}")
-        if file.suffix not in ENDINGS:
-            raise UsageError(f"{file} does not end in {' or '.join(ENDINGS)}")
-    return [(file.stem, _named(str(file), lambda file=file: _read(file))) for file in files]
-
-
-def _read(file: Path) -> str:
-    try:
-        return file.read_text("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise SceneGraphError(f"this is not UTF-8 text (byte {error.start}); save it as UTF-8") from error
 
 
 def _named(source: str, action):

@@ -14,6 +14,7 @@ import numpy as np
 
 from ..graph.networkx_graph import to_networkx
 from ..graph.scene_graph import SceneGraph
+from ..graph.spatial_wordings import ABOVE, BELOW, LEFT, RIGHT, drawn_direction
 from .label_font import drawable, font_for
 
 USUAL_SIDE = 512  # pixels; text grows with a picture that is larger
@@ -28,12 +29,7 @@ MAX_SCORED_RELATIONS = 60  # above this no layout is free of crossings, and scor
 CURVE_POINTS = 65
 LABEL_PLACES = 20  # along a curve, tried for its label
 # subject minus object, y down; what else people write (next to, behind, inside) has no direction on paper
-SPATIAL_STEPS = {
-    **dict.fromkeys(("left of", "to the left of"), (-1, 0)),
-    **dict.fromkeys(("right of", "to the right of"), (1, 0)),
-    **dict.fromkeys(("above", "over", "on", "on top of"), (0, -1)),
-    **dict.fromkeys(("below", "under", "underneath", "beneath"), (0, 1)),
-}
+STEPS = {LEFT: (-1, 0), RIGHT: (1, 0), ABOVE: (0, -1), BELOW: (0, 1)}
 HELD = 0.2  # pull towards the starting layout, beside a spatial relation's 1
 CONTRADICTION = 3.0  # in the penalty: worse than a crossing, better than an overlap
 HUB = -1  # no object has this position
@@ -187,7 +183,7 @@ def _spatial_layout(graph: SceneGraph, start: Array) -> Array:
     for relation in graph.relations:
         row = np.zeros((1, count))
         row[0, relation.subject], row[0, relation.object] = 1, -1
-        step = SPATIAL_STEPS.get(relation.predicate.lower())
+        step = STEPS.get(drawn_direction(relation.predicate) or "")
         rows.append(row * (1 if step else HELD))
         steps.append(np.array([step or (0, 0)], float))
     return np.linalg.lstsq(np.concatenate(rows), np.concatenate(steps), rcond=None)[0]
@@ -197,7 +193,7 @@ def _contradictions(graph: SceneGraph, centres: Array) -> int:
     """How many spatial relations are drawn the wrong way round."""
     wrong = 0
     for relation in graph.relations:
-        if step := SPATIAL_STEPS.get(relation.predicate.lower()):
+        if step := STEPS.get(drawn_direction(relation.predicate) or ""):
             wrong += float(np.dot(centres[relation.subject] - centres[relation.object], step)) <= 0
     return wrong
 

@@ -99,3 +99,27 @@ def test_malformed_graph_stops_the_run_with_the_line(server):
     status, answer = server.post("/prompt", {"prompt": prompt})
     assert status == 400
     assert "line 1" in str(answer["node_errors"]["1"])
+
+
+def test_a_graph_that_contradicts_itself_is_drawn_and_says_so(server):
+    text = "circle | left of | square\nsquare | left of | circle"
+    history = server.run({"1": {"class_type": "SceneGraphInput", "inputs": {"text": text}}})
+    outputs = history["outputs"]["1"]
+    assert outputs["images"]
+    assert "'circle left of square' and 'square left of circle' cannot both hold" in outputs["text"][0]
+    assert "cannot both hold" in server.log()
+
+
+def test_what_is_left_out_of_a_record_is_said_on_the_node(server):
+    text = '{"objects": ["sky", "grass"], "relationships": [[0, "above", 1], [0, "near", 0]]}'
+    history = server.run({"1": {"class_type": "SceneGraphInput", "inputs": {"text": text}}})
+    (said,) = history["outputs"]["1"]["text"]
+    assert said.splitlines()[0] == "2 objects, 1 relation"
+    assert "left out 1 relation: an object joined to itself (at relationships[1])" in said
+
+
+def test_a_sentence_is_no_graph(server):
+    prompt = {"1": {"class_type": "SceneGraphInput", "inputs": {"text": "A dog sits on a red mat."}}}
+    status, answer = server.post("/prompt", {"prompt": prompt})
+    assert status == 400
+    assert "looks like a sentence" in str(answer["node_errors"]["1"])

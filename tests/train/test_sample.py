@@ -204,3 +204,22 @@ def test_a_byte_order_mark_is_no_part_of_the_graph(tmp_path: Path):
 
 def test_a_folder_is_read_in_order_of_names(graphs: Path):
     assert list(read_graphs([str(graphs)])) == ["one", "two"]
+
+
+def test_what_is_left_out_and_what_contradicts_itself_is_said(tmp_path: Path, capsys):
+    (tmp_path / "g.json").write_text(
+        '{"objects": ["a", "b"], "relationships": [[0, "above", 1], [0, "on", 0]]}', "utf-8"
+    )
+    (tmp_path / "h.txt").write_text("a | above | b\nb | above | a\n", "utf-8")
+    assert list(read_graphs([str(tmp_path)])) == ["g", "h"]
+    left_out, contradiction = capsys.readouterr().err.splitlines()
+    assert "g.json: left out 1 relation: an object joined to itself" in left_out
+    assert "h.txt: 'a above b' and 'b above a' cannot both hold" in contradiction
+
+
+def test_sizes_beside_the_graphs_are_no_graphs(tmp_path: Path):
+    record = '{"image_id": 7, "objects": [{"object_id": 1, "names": ["dog"], "x": 10, "y": 10, "w": 30, "h": 50}]}'
+    (tmp_path / "g.json").write_text(record, "utf-8")
+    (tmp_path / "image_data.json").write_text('[{"image_id": 7, "width": 100, "height": 100}]', "utf-8")
+    graphs = read_graphs([str(tmp_path)])
+    assert list(graphs) == ["g"] and graphs["g"].objects[0].box == (0.1, 0.1, 0.4, 0.6)

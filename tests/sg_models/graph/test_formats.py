@@ -21,6 +21,7 @@ from sg_models.graph.formats import (
     from_pyg,
     parse_scene_graph,
     parse_scene_graphs,
+    read_scene_graphs,
     to_networkx,
     to_pyg,
 )
@@ -101,7 +102,10 @@ RECORDS = [SG2IM, SG2IM_WITH_IMAGE, VISUAL_GENOME, VISUAL_GENOME_NESTED, LAION_S
 
 # Words with the characters to which some format gives a meaning.
 WORDS = st.text(st.sampled_from("ab1é犬#@|{[]\"\\:,-'_\ufeff"), min_size=1, max_size=5)
-SAFE_WORDS = st.text(st.sampled_from("abé犬\"\\:,-'_]}"), min_size=1, max_size=5)
+# Words that are one object in several spellings, names of several words, and words with a meaning of their own.
+LIKELY_WORDS = st.sampled_from(
+    "dog Dog DOG dogs fire hydrant Fire the a is are and of on red e\u0301 é 2 dog#2 # |".split()
+)
 EDGES = st.integers(0, 10_000).map(lambda i: i / 10_000)
 BOXES = st.tuples(EDGES, EDGES, EDGES, EDGES).filter(lambda box: box[0] < box[2] and box[1] < box[3])
 JSON_VALUES = st.recursive(
@@ -149,8 +153,12 @@ def test_lists_of_graphs() -> None:
     assert parse_scene_graphs("[]") == []
     with pytest.raises(SceneGraphError, match="the list holds 2 scene graphs; pass one of them"):
         parse_scene_graph(text)
-    with pytest.raises(SceneGraphError, match=r"^\[1\].objects\[0\]: the text is empty"):
-        parse_scene_graphs([SG2IM, {"objects": [""]}])
+    reading = read_scene_graphs([SG2IM, {"objects": [""]}])
+    assert reading.graphs == (SKY_GRASS_ZEBRA,)
+    assert reading.warnings == (
+        "left out 1 object: an empty name (at [1].objects[0])",
+        "left out 1 graph: no object in it (at [1])",
+    )
 
 
 def test_visual_genome_boxes_become_xyxy_in_unit_range() -> None:
@@ -224,20 +232,10 @@ def test_json_round_trip(graph: SceneGraph) -> None:
     assert parse_scene_graph(graph.to_dict()) == graph
 
 
-@THOROUGH
-@given(scene_graphs(SAFE_WORDS, max_words=1))
+@settings(THOROUGH, max_examples=200)
+@given(scene_graphs() | scene_graphs(LIKELY_WORDS, max_words=3))
 def test_line_round_trip(graph: SceneGraph) -> None:
     assert parse_scene_graph(format_lines(graph)) == graph
-
-
-@THOROUGH
-@given(scene_graphs())
-def test_lines_say_the_graph_or_refuse(graph: SceneGraph) -> None:
-    try:
-        text = format_lines(graph)
-    except SceneGraphError:
-        return
-    assert parse_scene_graph(text) == graph
 
 
 @THOROUGH
@@ -346,7 +344,7 @@ def _with(record: dict[str, Any], value: Any, *path: Any) -> dict[str, Any]:
         ('{"objects": [\n"sky",]}', "^line 2: this is not valid JSON .*or write lines such as"),
         ("[" * 100_000, "^the JSON is nested too deeply"),
         ('{"objects": ' + "9" * 5000 + "}", "^the JSON holds a number with thousands of digits"),
-        ("{}", "^no scene graph in this JSON object; write"),
+        ("{}", r"^no scene graph in this JSON object: its keys \(none\) fit none of the formats"),
         ("[1]", r"^\[0\]: expected a JSON object, got 1"),
         ("[]", "^the list holds 0 scene graphs"),
     ],
@@ -359,54 +357,19 @@ def test_text_that_is_refused(text: str, message: str) -> None:
 @pytest.mark.parametrize(
     ("record", "message"),
     [
-        (_with(SG2IM, 3, "relationships", 0, 2),
-         r"^relationships\[0\]\[2\]: there is no object 3; write .* 0 to 2"),
-        (_with(SG2IM, True, "relationships", 0, 0), r"^relationships\[0\]\[0\]: there is no object true"),
-        (_with(SG2IM, [0, "on"], "relationships", 1), r"^relationships\[1\]: expected three values, got 2"),
-        (_with(SG2IM, 2, "relationships", 1, 2),
-         r"^relationships\[1\].object: the subject and the object are both"),
-        (_with(SG2IM, 5, "objects", 1), r"^objects\[1\]: expected text, got 5"),
-        (_with(SG2IM_WITH_IMAGE, "on", "relationships", 2, 1),
-         r"^relationships\[2\]: only __in_image__ may join"),
         ({"objects": ["__image__"], "relationships": []}, "^objects: a scene graph has at least one object"),
-        (_without(VISUAL_GENOME, "objects", 0, "object_id"), r"^objects\[0\].object_id: is missing"),
-        (_with(VISUAL_GENOME, 7, "objects", 0, "object_id"), r"^objects\[1\].object_id: 7 occurs twice"),
-        (_with(VISUAL_GENOME, [], "objects", 0, "names"), r"^objects\[0\].names: the list is empty"),
-        (_with(VISUAL_GENOME, [""], "objects", 0, "names"), r"^objects\[0\].names\[0\]: the text is empty"),
-        (_without(VISUAL_GENOME, "objects", 1, "name"), r"^objects\[1\].name: is missing"),
-        (_without(VISUAL_GENOME, "objects", 0, "w"), r"^objects\[0\].w: is missing"),
-        (_with(VISUAL_GENOME, 0, "objects", 0, "w"),
-         r"^objects\[0\].x: the box has no area inside the picture of 800"),
-        (_with(VISUAL_GENOME, 900, "objects", 0, "x"),
-         r"^objects\[0\].x: the box has no area inside the picture"),
-        (_with(VISUAL_GENOME, 10**400, "objects", 0, "x"),
-         r"^objects\[0\].x: expected pixels, got a huge number"),
         (_with(VISUAL_GENOME, 0, "width"), "^width: 0 is no size of a picture"),
-        (_with(VISUAL_GENOME, 3, "relationships", 0, "object_id"),
-         r"^relationships\[0\].object_id: no object has the id 3"),
-        (_with(VISUAL_GENOME, "", "relationships", 0, "predicate"),
-         r"^relationships\[0\].predicate: the text is empty"),
         (_without(VISUAL_GENOME, "relationships", 0, "subject_id"),
          r"^relationships\[0\].subject_id: is missing"),
-        (_without(VISUAL_GENOME_NESTED, "relationships", 0, "subject", "object_id"),
-         r"^relationships\[0\].subject.object_id: is missing"),
-        (_without(VISUAL_GENOME_NESTED, "relationships", 0, "object", "names"),
-         r"^relationships\[0\].object.name: is missing"),
-        (_without(LAION_SG, "items", 1, "label"), r"^items\[1\].label: is missing"),
-        (_with(LAION_SG, "", "items", 1, "label"), r"^items\[1\].label: the text is empty"),
-        (_with(LAION_SG, [1], "items", 1, "attributes"),
-         r"^items\[1\].attributes\[0\]: expected text, got 1"),
-        (_with(LAION_SG, 1, "relations", 0, "item2"), r"^relations\[0\].item2: no object has the id 1"),
-        (_with(LAION_SG, 0, "relations", 0, "item2"),
-         r"^relations\[0\].item2: the subject and the object are both"),
         (_without(LAION_SG, "relations", 0, "relation"), r"^relations\[0\].relation: is missing"),
         (_with(NODE_LINK, False, "directed"), "^directed: relations have a direction"),
-        (_without(NODE_LINK, "nodes", 1, "name"), r"^nodes\[1\].name: is missing"),
-        (_with(NODE_LINK, [1], "nodes", 1, "id"),
-         r"^nodes\[1\].id: expected a number or text, got a list of 1"),
         (_without(NODE_LINK, "links", 0, "predicate"), r"^links\[0\].predicate: is missing"),
-        (_with(NODE_LINK, [0.5, 0.5, 0.2, 0.2], "nodes", 1, "box"),
-         r"^nodes\[1\].box: looks like x, y, width, height"),
+        (_with(CANONICAL, 1, "relations", 0, "subject"),
+         r"^relations\[0\].object: the subject and the object are both"),
+        (_with(CANONICAL, "", "objects", 1, "name"), r"^objects\[1\].name: the text is empty"),
+        (_with(CANONICAL, [0.5, 0.5, 0.2, 0.2], "objects", 0, "box"),
+         r"^objects\[0\].box: looks like x, y, width, height"),
+        (_with(CANONICAL, "dog", "objects", 0, "nme"), r"^objects\[0\]: unknown key 'nme'; write one of"),
         (5, "^expected text, a JSON object or a list, got 5"),
         (b"dog", "^expected text, a JSON object or a list, got a bytes"),
     ],
@@ -417,26 +380,83 @@ def test_records_that_are_refused(record: Any, message: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("item", "message"),
+    ("record", "warning"),
     [
-        (SceneObject("teddy bear"), r"^objects\[0\]: 'teddy bear' has more than one word"),
-        (SceneObject("circle", ("dark red",)), r"^objects\[0\]: 'dark red' has more than one word"),
-        (SceneObject("dog#2"), r"^objects\[0\]: 'dog#2' holds one of"),
-        (SceneObject("a|b"), "holds one of"),
-        (SceneObject("a@b"), "holds one of"),
-        (SceneObject("#a"), "holds one of"),
-        (SceneObject("[a"), "holds one of"),
+        (_with(SG2IM, 3, "relationships", 0, 2),
+         "left out 1 relation: an end that is no object of the graph, or could be several (at relationships[0])"),
+        (_with(SG2IM, True, "relationships", 0, 0), "left out 1 relation: an end that is no object of the graph"),
+        (_with(SG2IM, [0, "on"], "relationships", 1),
+         "left out 1 relation: of another form (expected three values, got 2"),
+        (_with(SG2IM, 2, "relationships", 1, 2), "left out 1 relation: an object joined to itself"),
+        (_with(SG2IM, 5, "objects", 1), "left out 1 object: of another form (expected text or a JSON object, got 5"),
+        (_with(SG2IM_WITH_IMAGE, "on", "relationships", 2, 1), "left out 1 relation: an end that is no object"),
+        (_without(VISUAL_GENOME, "objects", 0, "object_id"),
+         "left out 1 object: of another form (object_id: is missing"),
+        (_with(VISUAL_GENOME, 7, "objects", 0, "object_id"), "left out 1 object: an id that an earlier one has"),
+        (_with(VISUAL_GENOME, [], "objects", 0, "names"), "left out 1 object: an empty name (at objects[0])"),
+        (_with(VISUAL_GENOME, [""], "objects", 0, "names"), "left out 1 object: an empty name"),
+        (_without(VISUAL_GENOME, "objects", 1, "name"), "left out 1 object: of another form (name: is missing"),
+        (_without(VISUAL_GENOME, "objects", 0, "w"), "left out 1 box: w: expected pixels, got null"),
+        (_with(VISUAL_GENOME, 0, "objects", 0, "w"), "left out 1 box: no area (at objects[0])"),
+        (_with(VISUAL_GENOME, -5, "objects", 0, "h"), "left out 1 box: no area"),
+        (_with(VISUAL_GENOME, 900, "objects", 0, "x"), "left out 1 box: outside of the picture"),
+        (_with(VISUAL_GENOME, 10**400, "objects", 0, "x"), "left out 1 box: x: expected pixels, got a huge number"),
+        (_with(VISUAL_GENOME, 3, "relationships", 0, "object_id"), "left out 1 relation: an end that is no object"),
+        (_with(VISUAL_GENOME, "", "relationships", 0, "predicate"), "left out 1 relation: an empty predicate"),
+        (_with(VISUAL_GENOME, None, "relationships", 0, "predicate"), "left out 1 relation: an empty predicate"),
+        (_without(VISUAL_GENOME_NESTED, "relationships", 0, "subject", "object_id"),
+         "left out 1 relation: of another form (subject.object_id: is missing"),
+        (_without(VISUAL_GENOME_NESTED, "relationships", 0, "object", "names"),
+         "left out 1 relation: of another form (object.name: is missing"),
+        (_without(LAION_SG, "items", 1, "label"), "left out 1 object: of another form (label: is missing"),
+        (_with(LAION_SG, "", "items", 1, "label"), "left out 1 object: an empty name (at items[1])"),
+        (_with(LAION_SG, [1], "items", 1, "attributes"),
+         "left out 1 attribute: empty, or no text (at items[1].attributes[0])"),
+        (_with(LAION_SG, 1, "relations", 0, "item2"), "left out 1 relation: an end that is no object"),
+        (_with(LAION_SG, 0, "relations", 0, "item2"), "left out 1 relation: an object joined to itself"),
+        (_without(NODE_LINK, "nodes", 1, "name"), "left out 1 object: of another form (name: is missing"),
+        (_with(NODE_LINK, [1], "nodes", 1, "id"), "left out 1 object: of another form (expected a number or text"),
+        (_with(NODE_LINK, [0.5, 0.5, 0.2, 0.2], "nodes", 1, "box"), "left out 1 box: looks like x, y, width"),
+    ],
+)  # fmt: skip
+def test_a_bad_row_of_a_foreign_record_is_left_out_and_said(record: dict[str, Any], warning: str) -> None:
+    reading = read_scene_graphs(record)
+    assert any(text.startswith(warning) for text in reading.warnings), reading.warnings
+    assert reading.graphs[0].objects
+
+
+def test_what_the_library_leaves_out_is_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    parse_scene_graph(_with(SG2IM, 2, "relationships", 1, 2))
+    assert "left out 1 relation: an object joined to itself (at relationships[1])" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("item", "text"),
+    [
+        (SceneObject("teddy bear"), '"teddy bear"'),
+        (SceneObject("bear", ("teddy",)), 'teddy "bear"'),
+        (SceneObject("circle", ("dark red",)), '"dark red" "circle"'),
+        (SceneObject("dog#2"), '"dog#2"'),
+        (SceneObject("a|b"), '"a|b"'),
+        (SceneObject("a@b"), '"a@b"'),
+        (SceneObject("#a"), '"#a"'),
+        (SceneObject("[a"), '"[a"'),
+        (SceneObject("[[1]]"), '"[[1]]"'),
+        (SceneObject('5" pipe\\'), '"5\\" pipe\\\\"'),
+        (SceneObject("\ufeff"), '"\ufeff"'),
     ],
 )
-def test_what_lines_cannot_say(item: SceneObject, message: str) -> None:
-    with pytest.raises(SceneGraphError, match=message):
-        format_lines(SceneGraph((item,)))
+def test_lines_put_quotes_around_what_would_be_read_otherwise(item: SceneObject, text: str) -> None:
+    graph = SceneGraph((item,))
+    assert format_lines(graph) == text
+    assert parse_scene_graph(text) == graph
 
 
-def test_predicates_that_lines_cannot_say() -> None:
-    graph = SceneGraph((SceneObject("a"), SceneObject("b")), (Relation(0, "on|under", 1),))
-    with pytest.raises(SceneGraphError, match=r"^relations\[0\].predicate: '\|' cannot be written"):
-        format_lines(graph)
+@pytest.mark.parametrize("predicate", ["on|under", "is", "next to #2", "a: b", "_"])
+def test_predicates_in_quotes(predicate: str) -> None:
+    graph = SceneGraph((SceneObject("a"), SceneObject("b")), (Relation(0, predicate, 1),))
+    assert format_lines(graph) == f'a | "{predicate}" | b'
+    assert parse_scene_graph(format_lines(graph)) == graph
 
 
 @pytest.mark.parametrize(
