@@ -18,6 +18,7 @@ from .text_forms import load_json
 
 STANDARD_INPUT = "-"
 ENDINGS = (".json", ".jsonl", ".txt")
+KNOWN_ENDINGS = ".json, .jsonl or .txt"
 SIZES = ("image_data*.json", "*image_metadata.json")
 OBJECT_NAMES, PREDICATE_NAMES = "objects.json", "predicates.json"
 MAX_NAMES_BYTES = 1_000_000  # of a list of names; Visual Genome's own objects.json has hundreds of millions
@@ -51,12 +52,12 @@ def read_source(source: str, size: Size | None = None) -> list[GraphFile]:
     path = Path(source)
     files = _graph_files(path) if path.is_dir() else [path]
     if not files:
-        raise GraphFileError(f"there are no {' or '.join(ENDINGS)} files in {path}")
+        raise GraphFileError(f"there are no {KNOWN_ENDINGS} files in {path}")
     for file in files:
         if not file.is_file():
             raise GraphFileError(f"there is no file or folder {file}")
         if file.suffix not in ENDINGS:
-            raise GraphFileError(f"{file} does not end in {' or '.join(ENDINGS)}")
+            raise GraphFileError(f"{file} does not end in {KNOWN_ENDINGS}")
     return [_read(file.stem, str(file), _graph_text(file), _beside(file, size)) for file in files]
 
 

@@ -94,7 +94,7 @@ def refusal(monkeypatch, capsys, *arguments, text: str = "") -> str:
         ("g.json", b'{"objects": []}', "at least one object"),
         ("g.json", b'{"objects": [{"name": "a"}], "relations": [{"subject": 0, "predicate": "on", "object": 7}]}', "7"),
         ("g.txt", b"\xff\xfe\x00", "UTF-8"),
-        ("g.png", b"", ".json or .txt"),
+        ("g.png", b"", ".json, .jsonl or .txt"),
         ("g.txt", b"\n".join(b"thing%d" % i for i in range(13)), "13 objects"),
     ],
     ids=["open end", "empty", "no JSON", "no object", "no such object", "no UTF-8", "another ending", "too many"],
@@ -113,7 +113,7 @@ def test_a_bad_graph_on_standard_input(options, monkeypatch, capsys):
 
 def test_nothing_to_read(tmp_path: Path, graphs: Path, options, monkeypatch, capsys):
     (tmp_path / "empty").mkdir()
-    for source, said in ((tmp_path / "empty", "no .json or .txt"), (tmp_path / "none.txt", "no file or folder")):
+    for source, said in ((tmp_path / "empty", "no .json, .jsonl or .txt"), (tmp_path / "none.txt", "no file or folder")):
         assert said in refusal(monkeypatch, capsys, "--graph", source, "--base", options["base"])
     twice = graphs / "one.txt"
     assert "one_0.png" in refusal(monkeypatch, capsys, "--graph", twice, twice, "--base", options["base"])
