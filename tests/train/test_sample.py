@@ -113,7 +113,10 @@ def test_a_bad_graph_on_standard_input(options, monkeypatch, capsys):
 
 def test_nothing_to_read(tmp_path: Path, graphs: Path, options, monkeypatch, capsys):
     (tmp_path / "empty").mkdir()
-    for source, said in ((tmp_path / "empty", "no .json, .jsonl or .txt"), (tmp_path / "none.txt", "no file or folder")):
+    for source, said in (
+        (tmp_path / "empty", "no .json, .jsonl or .txt"),
+        (tmp_path / "none.txt", "no file or folder"),
+    ):
         assert said in refusal(monkeypatch, capsys, "--graph", source, "--base", options["base"])
     twice = graphs / "one.txt"
     assert "one_0.png" in refusal(monkeypatch, capsys, "--graph", twice, twice, "--base", options["base"])

@@ -1,0 +1,97 @@
+"""Training SG-Mini's autoencoder: windows that show something, its loss by hand, and a file that is read back."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from accelerate.state import AcceleratorState
+from diffusers import AutoencoderTiny
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from sg_models.bases import sg_mini
+from train.data.dataset import TRAIN
+from train.data.shapes.shapes_dataset import ShapesSplit
+from train.train_autoencoder import (
+    NESTED_RATE,
+    SCALE_WEIGHT,
+    SQUARED_WEIGHT,
+    Config,
+    Crops,
+    NoisyAutoencoder,
+    loss,
+    main,
+)
+
+CROP = 48
+
+
+@pytest.fixture(scope="module")
+def crops() -> Crops:
+    return Crops(ShapesSplit(TRAIN, 32), CROP)
+
+
+def test_every_window_has_something_in_it(crops: Crops):
+    windows = crops(range(40))
+    assert windows.shape == (40, 3, CROP, CROP) and windows.min() >= -1 and windows.max() <= 1
+    plain = windows.median(dim=3).values.median(dim=2).values[:, :, None, None]
+    assert ((windows - plain).abs().amax(dim=1) > 0.3).any(dim=(1, 2)).all()
+
+
+def test_a_window_is_the_same_at_every_call(crops: Crops):
+    assert torch.equal(crops(range(7, 12)), crops(range(4, 12))[3:])
+
+
+def test_windows_around_a_nested_object_are_as_many_as_they_are_said_to_be(crops: Crops, monkeypatch):
+    assert 0 < len(crops.nested) < len(crops.things) / 4
+    apart = Crops(ShapesSplit(TRAIN, 1), CROP)
+    apart.pictures = torch.stack([torch.full((3, 128, 128), i, dtype=torch.uint8) for i in range(2)])
+    thing = crops.things[0][1]
+    apart.things, apart.nested = [(0, thing)], [(1, thing)]
+    share = np.mean([apart._window(np.random.default_rng(i)).float().mean().item() for i in range(1000)])
+    assert share == pytest.approx(NESTED_RATE, abs=0.05)
+
+
+class Fixed(nn.Module):
+    """Stands for an autoencoder of known latents and reconstructions."""
+
+    def __init__(self, latents: Tensor, reconstruction: Tensor) -> None:
+        super().__init__()
+        self.said = latents, reconstruction
+
+    def forward(self, x: Tensor, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
+        return self.said
+
+
+def test_loss_is_of_both_powers_and_of_the_latents_scale():
+    x = torch.zeros(2, 3, 16, 16)
+    latents = 3 * torch.tensor([1.0, -1.0])[:, None, None, None].expand(2, 4, 2, 2) + 0.5
+    off = 0.5 + SQUARED_WEIGHT * 0.25
+    scale = 0.25 + (latents[:, 0].std().item() - 1) ** 2
+    value, figures = loss(Fixed(latents, x + 0.5), x, torch.Generator(), 0)
+    assert value.item() == pytest.approx(off + SCALE_WEIGHT * scale)
+    assert figures["l1"] == 0.5
+
+
+def test_noise_is_what_the_decoder_sees_and_only_in_training():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = NoisyAutoencoder(AutoencoderTiny(**sg_mini.AUTOENCODER), noise=0.5)
+    x = torch.rand(1, 3, 16, 16) * 2 - 1
+    with torch.no_grad():
+        z, plain = model(x, None)
+        same, noisy = model(x, torch.Generator().manual_seed(0))
+        noise = 0.5 * torch.randn(z.shape, generator=torch.Generator().manual_seed(0))
+        assert torch.equal(z, same) and torch.equal(plain, model.autoencoder.decode(z).sample)
+        torch.testing.assert_close(noisy, model.autoencoder.decode(z + noise).sample)
+    assert not torch.allclose(plain, noisy)
+
+
+def test_writes_an_autoencoder_of_the_base_and_shows_what_it_keeps(tmp_path: Path):
+    AcceleratorState._reset_state(True)
+    settings = {"steps": 1, "warmup": 0, "batch_size": 2, "pictures": 4, "mixed_precision": "no"}
+    main(Config(out=tmp_path / "autoencoder.safetensors", run_dir=tmp_path / "run", **settings))
+    vae = AutoencoderTiny(**sg_mini.AUTOENCODER)
+    vae.load_state_dict(load_file(tmp_path / "autoencoder.safetensors"))
+    assert [path.name for path in (tmp_path / "run" / "previews").iterdir()] == ["000001.png"]
