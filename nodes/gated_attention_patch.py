@@ -46,11 +46,10 @@ class GatedAttentionPatch:
         patched.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, self.key, self.check_wiring)
         return patched
 
-    def attach(self, conditioning: list, tokens: Tensor) -> list:
+    def attach(self, conditioning: list, tokens: comfy.conds.CONDRegular) -> list:
         """A copy of the conditioning that carries tokens [B, T, D + 5] for this patch."""
-        carried = comfy.conds.CONDRegular(tokens)
         return [
-            [prompt, {**extras, "model_conds": {**extras.get("model_conds", {}), self.key: carried}}]
+            [prompt, {**extras, "model_conds": {**extras.get("model_conds", {}), self.key: tokens}}]
             for prompt, extras in conditioning
         ]
 

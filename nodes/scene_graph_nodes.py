@@ -1,12 +1,10 @@
 """Nodes that make a scene graph and turn one into words. They need no model."""
 
-import numpy as np
-import torch
 from comfy_api.latest import io, ui
-from PIL import Image
 
 from ..sg_models.graph.caption import caption
 from ..sg_models.graph.scene_graph import SceneGraph, SceneGraphError
+from .pictures import image_tensor
 from .socket_types import CATEGORY, SceneGraphSocket
 
 PREVIEW_SIZE = (512, 384)  # pixels
@@ -92,8 +90,3 @@ def read_graph(text: str) -> SceneGraph:
     from ..sg_models.graph.formats import parse_scene_graph
 
     return parse_scene_graph(text)
-
-
-def image_tensor(image: Image.Image) -> torch.Tensor:
-    """A picture in ComfyUI's form: [1, H, W, 3] in [0, 1]."""
-    return torch.from_numpy(np.asarray(image.convert("RGB"), dtype=np.float32) / 255.0)[None]

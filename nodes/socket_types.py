@@ -1,15 +1,18 @@
 """The types of this pack's own sockets and the values that travel through them."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from comfy.controlnet import ControlNet
+import torch
 from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..sg_models.adapters.adapter import Adapter
 from ..sg_models.graph.scene_graph import SceneGraph
+from .loaded_adapter import FileIdentity
+
+if TYPE_CHECKING:
+    from torch_geometric.data import Batch
 
 CATEGORY = "scene graph"
 
@@ -18,21 +21,6 @@ AdapterSocket = io.Custom("SG_ADAPTER")
 EmbedsSocket = io.Custom("SG_EMBEDS")
 BertSocket = io.Custom("SG_BERT")
 LayoutSocket = io.Custom("SG_LAYOUT")
-
-
-@dataclass(frozen=True)
-class LoadedAdapter:
-    """An adapter file whose weights are under ComfyUI's memory management.
-
-    `file` is the file without its tensors, which have moved into `patcher.model`. `identity` is equal for two loads of
-    the same unchanged file.
-    """
-
-    file: Adapter
-    patcher: ModelPatcher
-    identity: tuple[str, int]
-    controlnet: ControlNet | None = None  # of variants (iii) and (iv)
-    knowledge: ModelPatcher | None = None  # Structure-CLIP's knowledge encoder, of variants (ii) and (vii)
 
 
 @dataclass(frozen=True)
@@ -46,23 +34,26 @@ class LoadedBert:
 
 
 @dataclass(frozen=True)
-class GraphEmbeds:
-    """Grounding tokens of B scene graphs, and those that stand for "no graph", made by one adapter."""
+class EncodedGraph:
+    """A scene graph as the graph encoder of an adapter sees it."""
 
-    tokens: Tensor  # [B, T, D + 5]
-    null_tokens: Tensor  # [B, T, D + 5]
-    made_by: tuple[str, int]
+    graph: SceneGraph
+    data: "Batch"  # of this one graph, with its phrase vectors
+    objects: Tensor  # [O, D]
+    relations: Tensor  # [R, D]
+
+    def to(self, device: torch.device) -> "EncodedGraph":
+        """The same on a device."""
+        data = self.data.clone().to(device)  # PyG's `to` changes what it is called on
+        return EncodedGraph(self.graph, data, self.objects.to(device), self.relations.to(device))
 
 
 @dataclass(frozen=True)
-class ObjectEmbeds:
-    """A scene graph's objects and relations as a layout adapter's graph encoder sees them."""
+class EncodedGraphs:
+    """Some scene graphs, one for each picture of a batch, encoded by one adapter."""
 
-    graph: SceneGraph
-    data: Any  # its PyG batch
-    objects: Tensor  # [O, D]
-    relations: Tensor  # [R, D]
-    made_by: tuple[str, int]
+    graphs: tuple[EncodedGraph, ...]
+    made_by: FileIdentity
 
 
 @dataclass(frozen=True)
@@ -70,4 +61,4 @@ class LoadedLayout:
     """The layouts of B scene graphs as the ControlNet of one adapter is given them."""
 
     control: Tensor  # [B, K, h, w]
-    made_by: tuple[str, int]
+    made_by: FileIdentity

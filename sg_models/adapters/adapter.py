@@ -60,10 +60,14 @@ class Adapter:
             raise AdapterError(f"{self.name} is an adapter of kind {self.kind}; one of kind {kind} is needed here")
 
 
-def build_module(file: Adapter, make: Callable[[], Module], tensors: Mapping[str, Tensor]) -> Module:
-    """The module that `make` makes from a file's configuration, once it is sure that these `tensors` of it fit.
+def build_module(
+    file: Adapter, make: Callable[[], Module], tensors: Mapping[str, Tensor], assign: bool = False
+) -> Module:
+    """The module that `make` makes from a file's configuration, with these `tensors` of the file as its weights.
 
-    Raises `AdapterError` where they do not, or where the configuration makes no module.
+    The weights have the module's own dtype and device. They are copies, unless `assign` asks for the file's own tensors
+    wherever those need no conversion: then whoever changes the module changes the file's contents.
+    Raises `AdapterError` where the tensors do not fit, or where the configuration makes no module.
     """
     try:
         module = make()
@@ -71,7 +75,8 @@ def build_module(file: Adapter, make: Callable[[], Module], tensors: Mapping[str
         raise AdapterError(
             f"{file.name} has a damaged scene_graph.config ({error!r}); write it again with the training script"
         ) from error
-    here = {name: tensor.shape for name, tensor in module.state_dict().items()}
+    own = module.state_dict()
+    here = {name: tensor.shape for name, tensor in own.items()}
     there = {name: tensor.shape for name, tensor in tensors.items()}
     wrong = sorted(name for name in here.keys() | there.keys() if here.get(name) != there.get(name))
     if wrong:
@@ -79,6 +84,7 @@ def build_module(file: Adapter, make: Callable[[], Module], tensors: Mapping[str
             f"{file.name} does not hold what its header describes: {wrong[0]} and {len(wrong) - 1} more tensors "
             "are missing, unknown or of another size"
         )
+    module.load_state_dict({name: tensor.to(own[name]) for name, tensor in tensors.items()}, assign=assign)
     return module
 
 

@@ -36,18 +36,15 @@ def graph_data(graph: SceneGraph, features: Features) -> Data:
     )
 
 
-def build_adapter(file: Adapter, **host: Any) -> "GSAAdapter":
-    """The module that an adapter file describes, its weights not yet loaded; `host` as for `GSAAdapter`.
+def build_gsa_adapter(file: Adapter, assign: bool = False, **host: Any) -> "GSAAdapter":
+    """The module that an adapter file of kind `gsa` describes, with its weights.
 
-    Raises `AdapterError` where the file's configuration or tensors do not make such a module.
+    `assign` as for `build_module`, `host` as for `GSAAdapter`. Raises `AdapterError` where the file's configuration or
+    tensors do not make such a module.
     """
     file.check_kind(KIND)
-    return build_module(file, lambda: GSAAdapter(file.config, **host), gsa_tensors(file))
-
-
-def gsa_tensors(file: Adapter) -> dict[str, Tensor]:
-    """The tensors of an adapter file that are `GSAAdapter`'s: all but a frozen knowledge encoder's."""
-    return {name: tensor for name, tensor in file.state_dict.items() if not name.startswith(KNOWLEDGE)}
+    tensors = {name: tensor for name, tensor in file.state_dict.items() if not name.startswith(KNOWLEDGE)}
+    return build_module(file, lambda: GSAAdapter(file.config, **host), tensors, assign)
 
 
 class GSAAdapter(nn.Module):
@@ -89,7 +86,10 @@ class GSAAdapter(nn.Module):
 
     def forward(self, data: Any) -> Tensor:
         """A PyG batch of `graph_data` → grounding tokens [B, T, D + 5]."""
-        objects, relations = self.graph_encoder(data.x, data.edge_attr, data.edge_index)
+        return self.ground(*self.graph_encoder(data.x, data.edge_attr, data.edge_index), data)
+
+    def ground(self, objects: Tensor, relations: Tensor, data: Any) -> Tensor:
+        """What the graph encoder makes of a PyG batch, objects [O, G] and relations [R, G] → tokens [B, T, D + 5]."""
         predicted = self.layout(objects, relations, data)
         boxes = torch.where(data.has_box[:, None], data.box.to(predicted), predicted)
         return self.grounding(objects, relations, boxes, data)

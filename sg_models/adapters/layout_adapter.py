@@ -21,16 +21,15 @@ LAYOUT_KIND, CONTROLNET_KIND = "layout", "layout-controlnet"
 CONTROLNET = "controlnet."  # the prefix of the ControlNet's tensors, under LDM's names
 
 
-def build_layout_adapter(file: Adapter, **host: Any) -> "LayoutAdapter":
-    """The layout half of an adapter file of kind `layout-controlnet`, with its weights; `host` as for `LayoutAdapter`.
+def build_layout_adapter(file: Adapter, assign: bool = False, **host: Any) -> "LayoutAdapter":
+    """The layout half of an adapter file of kind `layout-controlnet`, with its weights.
 
-    Raises `AdapterError` where the file's configuration or tensors do not make such a module.
+    `assign` as for `build_module`, `host` as for `LayoutAdapter`. Raises `AdapterError` where the file's configuration
+    or tensors do not make such a module.
     """
     file.check_kind(CONTROLNET_KIND)
     tensors = {name: tensor for name, tensor in file.state_dict.items() if not name.startswith(CONTROLNET)}
-    module = build_module(file, lambda: LayoutAdapter(file.config, **host), tensors)
-    module.load_state_dict(tensors)
-    return module
+    return build_module(file, lambda: LayoutAdapter(file.config, **host), tensors, assign)
 
 
 class LayoutAdapter(nn.Module):

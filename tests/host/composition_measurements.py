@@ -13,6 +13,7 @@ from comfyui_bench import (
     OTHER,
     Bench,
     Spy,
+    attached,
     difference,
     error_of,
     measurement,
@@ -101,8 +102,7 @@ def replaced_attention(bench: Bench) -> dict:
 def combined(bench: Bench) -> dict:
     """ConditioningCombine: the UNet's answers to two graphs are averaged, as those to two prompts are."""
     model, positive, negative = bench.apply()
-    patch = attention_patch(model)
-    second = patch.attach(bench.positive, bench.embeds(graph=OTHER).tokens)
+    second = attached(model, bench.positive, bench.tokens(graph=OTHER)[0])
     (both,) = nodes.ConditioningCombine().combine(positive, second)
     spy = Spy(model)
     latents = bench.sample(spy.model, both, negative, steps=1)
@@ -121,7 +121,7 @@ def concatenated(bench: Bench) -> dict:
     more = bench.prompt("a red circle")
     (after,) = nodes.ConditioningConcat().concat(positive, more)
     (longer,) = nodes.ConditioningConcat().concat(bench.positive, more)
-    before = attention_patch(model).attach(longer, bench.embeds().tokens)
+    before = attached(model, longer, bench.tokens()[0])
     latents = bench.sample(model, after, negative)
     return {
         "order": difference(latents, bench.sample(model, before, negative)),
@@ -167,7 +167,16 @@ def layout_per_picture(bench: Bench) -> dict:
         bench.sample(bench.model, *controlled(bench, adapter, layout=one), noise=bench.noise[i : i + 1])
         for i, one in enumerate(layouts)
     ]
-    return {"difference": difference(together, torch.cat(apart)), "between": difference(*apart)}
+    several = {"adapter": adapter, "width": 128, "height": 128}
+    embeds = [run("GraphEncoder", scene_graph=parse(g), clip=bench.clip, adapter=adapter)[0] for g in (CHAIN, OTHER)]
+    (batched,) = run("SGBatchEmbeds", embeds_1=embeds[0], embeds_2=embeds[1])
+    layout, boxes, masks, drawing, semantic_map = run("LayoutPredictor", embeds=batched, **several)
+    return {
+        "difference": difference(together, torch.cat(apart)),
+        "between": difference(*apart),
+        "predicted_together": difference(layout.control, both.control),
+        "sizes": [[len(frame) for frame in boxes], *(len(part) for part in (masks, drawing, semantic_map))],
+    }
 
 
 @measurement
@@ -179,12 +188,10 @@ def wrong_batches(bench: Bench) -> dict:
         predicted(bench, adapter, size=size)[0]
         for adapter, size in ((one, (128, 128)), (one, (64, 128)), (two, (128, 128)))
     )
-    embeds = run("GraphEncoder", scene_graph=parse(CHAIN), clip=bench.clip, adapter=one)[0]
     return {
         "embeds_of_two": error_of(
             lambda: run("SGBatchEmbeds", embeds_1=bench.embeds(), embeds_2=bench.embeds("other"))
         ),
-        "layout_embeds": error_of(lambda: run("SGBatchEmbeds", embeds_1=embeds, embeds_2=embeds)),
         "layouts_of_two": error_of(lambda: run("SGBatchLayouts", layout_1=layout, layout_2=other)),
         "sizes": error_of(lambda: run("SGBatchLayouts", layout_1=layout, layout_2=small)),
     }
@@ -310,7 +317,3 @@ def cores_gligen(bench: Bench) -> dict:
         got = ours(x, torch.cat([content, everywhere_and_valid], dim=-1), (8, 6))
         found[width] = {"difference": difference(got, expected), "from_nothing": difference(expected, x)}
     return found
-
-
-def attention_patch(model: Any) -> Any:
-    return model.model_options["transformer_options"]["patches"]["middle_patch"][0]

@@ -54,11 +54,16 @@ def test_each_picture_of_a_batch_may_have_its_own_graph(measured, case, apart):
     assert result["difference"] < 1e-3 < SEEN < result[apart]
 
 
+def test_layouts_of_batched_graphs_are_those_of_each(measured):
+    result = measured["layout_per_picture"]
+    assert result["predicted_together"] == 0.0
+    assert result["sizes"] == [[3, 2], 5, 2, 2]
+
+
 @pytest.mark.parametrize(
     ("case", "words"),
     [
         ("embeds_of_two", "two different adapters"),
-        ("layout_embeds", "Batch Layouts"),
         ("layouts_of_two", "two different adapters"),
         ("sizes", "16 × 16 and 8 × 16"),
     ],

@@ -1,5 +1,6 @@
 """What the nodes of variants (ii) to (v) and (vii) do in ComfyUI: see `inside_comfyui.py`, which imports this."""
 
+import dataclasses
 import json
 import logging
 from pathlib import Path
@@ -210,7 +211,9 @@ def wrong_paths(bench: Bench) -> dict:
         ),
         "other_layout": error_of(lambda: controlled(bench, other, layout=predicted(bench, layout)[0])),
         "other_base": error_of(
-            lambda: controlled(bench, for_sd21, layout=predicted(bench, for_sd21)[0], model=bench.model)
+            lambda: controlled(
+                bench, for_sd21, layout=made_by(for_sd21, predicted(bench, layout)[0]), model=bench.model
+            )
         ),
         "no_bert": error_of(lambda: run("GraphEncoder", scene_graph=graph, clip=bench.clip, adapter=bert)),
         "wrong_bert": error_of(lambda: run("GraphEncoder", scene_graph=graph, adapter=bert, bert=loaded)),
@@ -219,6 +222,11 @@ def wrong_paths(bench: Bench) -> dict:
             lambda: run("SGStructureCLIPEncode", scene_graph=graph, clip=bench.clip, adapter=loud, knowledge=1.0)
         ),
     }
+
+
+def made_by(adapter: Any, what: Any) -> Any:
+    """Embeds or a layout, said to be of another adapter than the one that made it."""
+    return dataclasses.replace(what, made_by=adapter.identity)
 
 
 def controlled_state(adapter: Any, bench: Bench) -> dict[str, torch.Tensor]:

@@ -6,7 +6,7 @@ from diffusers import ControlNetModel
 from torch import Tensor
 
 from sg_models.adapters.adapter import Adapter, AdapterError, read_adapter
-from sg_models.adapters.gsa_adapter import GSAAdapter, build_adapter, gsa_tensors
+from sg_models.adapters.gsa_adapter import GSAAdapter, build_gsa_adapter
 from sg_models.adapters.layout_adapter import CONTROLNET, CONTROLNET_KIND, LayoutAdapter, build_layout_adapter
 from sg_models.adapters.structure_clip import STRUCTURE_CLIP, build_knowledge
 from sg_models.bases import sg_mini
@@ -99,10 +99,9 @@ def _with_lora(base: BaseModel) -> StructureClipConditioner:
 
 
 def _install(base: BaseModel, adapter: Adapter) -> GSAAdapter:
-    module = build_adapter(adapter)
+    module = build_gsa_adapter(adapter)
     if adapter.config["blocks"] != block_sizes(base.unet):
         raise AdapterError(f"{adapter.name} was made for a UNet of other sizes than {base.name}'s")
-    module.load_state_dict({name: tensor.float() for name, tensor in gsa_tensors(adapter).items()})
     module.to(base.device).requires_grad_(False).eval()
     attach(base.unet, module)
     return module

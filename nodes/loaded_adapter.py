@@ -1,0 +1,90 @@
+"""Adapter files under ComfyUI's memory management: a class for each kind, and which nodes a kind is for."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from comfy.controlnet import ControlNet
+from comfy.model_patcher import ModelPatcher
+
+from ..sg_models.adapters.adapter import Adapter
+
+FileIdentity = tuple[str, int, int, int, int]
+
+WRONG_KIND = (
+    "{name} is for {nodes}, and it is connected to {node}. Connect it there instead, or load a file of {files} in Load "
+    "Scene Graph Adapter."
+)
+
+
+def file_identity(path: str | os.PathLike[str]) -> FileIdentity:
+    """What is equal for two looks at the same unchanged file.
+
+    A copy may take over the time of change and the size with them; the time of the inode's change, it cannot (on
+    Windows, where that is the time of creation, the other four have to do).
+    """
+    stat = Path(path).stat()
+    return os.path.realpath(path), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino
+
+
+@dataclass(frozen=True)
+class LoadedAdapter:
+    """An adapter file: `file` without its tensors, which have moved into modules, and the file's `identity`."""
+
+    file: Adapter
+    identity: FileIdentity
+
+    nodes: ClassVar[str]  # for which this kind is, in the words of a sentence
+    files: ClassVar[str]  # of this kind
+
+
+@dataclass(frozen=True)
+class LoadedGraphAdapter(LoadedAdapter):
+    """One that encodes graphs.
+
+    `patcher.model` has the graph encoder, and what makes of its output what the kind is for. `knowledge` is the encoder
+    of phrases that depend on their graph, None where the adapter was trained on CLIP's or BERT's.
+    """
+
+    patcher: ModelPatcher
+    knowledge: ModelPatcher | None
+
+
+@dataclass(frozen=True)
+class LoadedGatedAttention(LoadedGraphAdapter):
+    """Of variants (v), (vi) and (vii): `patcher.model` is a `GSAAdapter`."""
+
+    nodes = "Encode Scene Graph and Apply Scene Graph"
+    files = "variant v, vi or vii, such as vi-gsa-clip-sg-mini"
+
+
+@dataclass(frozen=True)
+class LoadedLayoutControlNet(LoadedGraphAdapter):
+    """Of variants (iii) and (iv): `patcher.model` is a `LayoutAdapter`.
+
+    `prompt_dim` is the width of the prompts that the ControlNet was trained with.
+    """
+
+    controlnet: ControlNet
+    prompt_dim: int
+
+    nodes = "Encode Scene Graph, Predict Layout and Apply Layout ControlNet"
+    files = "variant iii or iv, such as iv-controlnet-clip-sg-mini"
+
+
+@dataclass(frozen=True)
+class LoadedStructureClip(LoadedAdapter):
+    """Of variant (ii): its knowledge encoder."""
+
+    knowledge: ModelPatcher
+
+    nodes = "Structure-CLIP Encode"
+    files = "variant ii, such as structure-clip-sg-mini"
+
+
+def check_kind(adapter: LoadedAdapter, node: str, *kinds: type[LoadedAdapter]) -> None:
+    """Raises `ValueError` in words if an adapter is of none of these kinds, the ones that a node takes."""
+    if not isinstance(adapter, kinds):
+        files = ", or of ".join(kind.files for kind in kinds)
+        raise ValueError(WRONG_KIND.format(name=adapter.file.name, nodes=adapter.nodes, node=node, files=files))
