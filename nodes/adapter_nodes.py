@@ -13,14 +13,8 @@ from comfy_api.latest import io
 
 from ..sg_models.adapters.adapter import Adapter, AdapterError, read_adapter
 from .attention import host_attention
-from .loaded_adapter import (
-    FileIdentity,
-    LoadedAdapter,
-    LoadedGatedAttention,
-    LoadedLayoutControlNet,
-    LoadedStructureClip,
-    file_identity,
-)
+from .file_identity import FileIdentity, file_identity
+from .loaded_adapter import LoadedAdapter, LoadedGatedAttention, LoadedLayoutControlNet, LoadedStructureClip
 from .model_folders import ADAPTERS, adapter_names, adapter_path
 from .socket_types import CATEGORY, AdapterSocket
 

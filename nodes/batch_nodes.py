@@ -69,4 +69,5 @@ class SGBatchLayouts(io.ComfyNode):
         first, second = (f"{x.control.shape[-1]} × {x.control.shape[-2]}" for x in (layout_1, layout_2))
         if first != second:
             raise ValueError(OTHER_SIZES.format(first=first, second=second))
-        return io.NodeOutput(LoadedLayout(torch.cat([layout_1.control, layout_2.control]), layout_1.made_by))
+        control = torch.cat([layout_1.control, layout_2.control])
+        return io.NodeOutput(LoadedLayout(layout_1.graphs + layout_2.graphs, control, layout_1.made_by))

@@ -3,15 +3,22 @@
 import functools
 import uuid
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
+import comfy.model_management
+import torch
 import torch.nn.functional as F
-from comfy.conds import CONDRegular
 from comfy.controlnet import ControlNet
+from comfy.model_patcher import ModelPatcher
 from torch import Tensor
 
 from ..sg_models.adapters.adapter import BASES
 from .loaded_adapter import LoadedLayoutControlNet
 from .per_picture import PerPicture
+from .socket_types import EncodedGraph, LoadedLayout
+
+if TYPE_CHECKING:
+    from ..sg_models.layers.layout import Layout
 
 DOWNSAMPLING = 8  # of latents, the size of layout maps
 WRONG_PROMPT = (
@@ -39,46 +46,55 @@ def check_prompts(adapter: LoadedLayoutControlNet, **conditionings: list) -> Non
                 )
 
 
+def laid_out(encoded: EncodedGraph, patcher: ModelPatcher, cells: tuple[int, int]) -> "Layout":
+    """The layout of a graph by a `LayoutAdapter` that is loaded, with maps of that many cells (h, w)."""
+    here = encoded.to(patcher.load_device)
+    return patcher.model.layout(here.objects, here.relations, here.data, cells)
+
+
 def with_layout(
     conditionings: Sequence[list],
-    controlnet: ControlNet,
+    adapter: LoadedLayoutControlNet,
+    layout: LoadedLayout,
     control: PerPicture,
     strength: float,
     schedule: tuple[float, float],
 ) -> list[list]:
     """Copies of conditionings that carry a ControlNet with a layout, chained behind those they have.
 
-    `control` has the maps [B, K, h, w], `schedule` is the part of sampling in which it acts.
+    `control` has the layout's maps [B, K, h, w], `schedule` is the part of sampling in which it acts.
     """
     copies: dict[ControlNet | None, ControlNet] = {}  # conditionings that share theirs stay in one UNet call
-    several = control.chosen or len(control.cond) > 1
-    more = {f"scene_graph_layouts_{uuid.uuid4().hex}": count_only(control)} if several else {}
+    # the maps cannot ask for as many pictures as there are of them, so this does; the UNet overlooks it
+    asks = {f"scene_graph_layouts_{uuid.uuid4().hex}": control.with_rows(control.cond.new_zeros(len(control.cond), 1))}
 
     def with_control(extras: dict) -> dict:
         before = extras.get("control")
         if before not in copies:
-            hinted = controlnet.copy().set_cond_hint(control.cond, strength, schedule)
-            hinted.preprocess_image = functools.partial(refitted, control.cond)
+            hinted = adapter.controlnet.copy().set_cond_hint(control.cond, strength, schedule)
+            hinted.preprocess_image = functools.partial(fitted, layout, adapter.patcher, control.places)
             copies[before] = hinted.set_previous_controlnet(before)
-        conds = {**extras.get("model_conds", {}), **more}
-        return {**extras, "control": copies[before], "control_apply_to_uncond": False, "model_conds": conds}
+        controlled = {**extras, "control": copies[before], "control_apply_to_uncond": False}
+        if not control.chosen and len(control.cond) == 1:
+            return controlled
+        return {**controlled, "model_conds": {**extras.get("model_conds", {}), **asks}}
 
     return [[[prompt, with_control(extras)] for prompt, extras in conditioning] for conditioning in conditionings]
 
 
-def count_only(control: PerPicture) -> CONDRegular:
-    """What asks, as the maps themselves cannot, for as many pictures as there are maps; the UNet overlooks it."""
-    return PerPicture(control.cond.new_zeros(len(control.cond), 1), control.node, control.what, control.chosen)
+def fitted(layout: LoadedLayout, patcher: ModelPatcher, places: list[int], hint: Tensor) -> Tensor:
+    """A layout's maps as a hint of the size of `hint` [B, K, H, W]; `places` says whose map each row is.
 
-
-def refitted(control: Tensor, hint: Tensor) -> Tensor:
-    """Maps [B, K, h, w] as a hint of the size of `hint` [B, K, H, W], whole: places are parts of the picture's sides.
-
-    ComfyUI would cut the middle out of a map of another shape, as it does with pictures; so this goes where its
-    ControlNets have a preprocessor, and starts from the maps again. As in training, a cell is a square of one colour.
+    For a picture of another size than the layout was predicted for, the maps are made anew from the same boxes and
+    masks. ComfyUI would cut out the middle and stretch that, as it does with pictures; so this goes where its
+    ControlNets have a preprocessor. As in training, a cell is a square of one colour.
     """
     height, width = hint.shape[-2:]
     cells = (height // DOWNSAMPLING, width // DOWNSAMPLING)
+    control = layout.control
     if control.shape[-2:] != cells:
-        control = F.interpolate(control, cells, mode="bilinear", antialias=True)
-    return F.interpolate(control, (height, width), mode="nearest-exact")
+        sampling = comfy.model_management.loaded_models(only_currently_used=True)
+        comfy.model_management.load_models_gpu([patcher])
+        control = torch.cat([laid_out(graph, patcher, cells).control for graph in layout.graphs]).to(hint)
+        comfy.model_management.load_models_gpu(sampling)
+    return F.interpolate(control[places], (height, width), mode="nearest-exact")

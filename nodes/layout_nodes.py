@@ -7,7 +7,7 @@ from comfy_api.latest import io, ui
 from torch import Tensor
 
 from ..sg_models.graph.scene_graph import SceneGraph
-from .layout_control import DOWNSAMPLING, check_prompts, with_layout
+from .layout_control import DOWNSAMPLING, check_prompts, laid_out, with_layout
 from .loaded_adapter import LoadedLayoutControlNet, check_kind
 from .loaded_base import check_model
 from .per_picture import LATENT_TOOLTIP, per_picture
@@ -44,8 +44,8 @@ class LayoutPredictor(io.ComfyNode):
             inputs=[
                 AdapterSocket.Input("adapter", tooltip="The adapter that encoded the graph; it holds the predictor."),
                 EmbedsSocket.Input("embeds", tooltip="The encoded graph, from Encode Scene Graph."),
-                io.Int.Input("width", tooltip="Of the picture in pixels: for boxes and masks.", **pixels),
-                io.Int.Input("height", tooltip="Of the picture in pixels: for boxes and masks.", **pixels),
+                io.Int.Input("width", tooltip="Of the picture in pixels: for boxes, masks and drawings.", **pixels),
+                io.Int.Input("height", tooltip="Of the picture in pixels: for boxes, masks and drawings.", **pixels),
             ],
             outputs=[
                 LayoutSocket.Output(id="layout", display_name="layout", tooltip="For Apply Layout ControlNet."),
@@ -72,7 +72,7 @@ class LayoutPredictor(io.ComfyNode):
         controls, boxes, masks, drawings, semantic_maps = zip(*each, strict=True)
         drawing = torch.cat(drawings)
         return io.NodeOutput(
-            LoadedLayout(torch.cat(controls), made_by=adapter.identity),
+            LoadedLayout(embeds.graphs, torch.cat(controls), made_by=adapter.identity),
             list(boxes),
             torch.cat(masks),
             drawing,
@@ -93,10 +93,9 @@ def predicted(
     from ..sg_models.drawing.layout_drawing import draw_layout, semantic_map
     from ..sg_models.layers.layout import warp
 
-    graph, here = encoded.graph, encoded.to(patcher.load_device)
-    predictor = patcher.model.layout
-    layout = predictor(here.objects, here.relations, here.data, (height // DOWNSAMPLING, width // DOWNSAMPLING))
-    fits, background = predictor.object_logits(layout.semantics, here.data.x, here.data.batch)
+    graph, data = encoded.graph, encoded.to(patcher.load_device).data
+    layout = laid_out(encoded, patcher, (height // DOWNSAMPLING, width // DOWNSAMPLING))
+    fits, background = patcher.model.layout.object_logits(layout.semantics, data.x, data.batch)
     classes = torch.cat([background, fits]).argmax(dim=0)  # [h, w]
     masks = warp(layout.masks, layout.boxes, (height, width)).float()
     keep = comfy.model_management.intermediate_device()
@@ -181,7 +180,7 @@ class SGControlNetApply(io.ComfyNode):
             return io.NodeOutput(positive, negative)
         control = per_picture(layout.control, latent, APPLY, "layouts")
         both = (positive, negative) if on_negative else (positive,)
-        controlled = with_layout(both, adapter.controlnet, control, strength, (start, end))
+        controlled = with_layout(both, adapter, layout, control, strength, (start, end))
         return io.NodeOutput(*controlled, *(positive, negative)[len(both) :])
 
 

@@ -1,31 +1,18 @@
 """Adapter files under ComfyUI's memory management: a class for each kind, and which nodes a kind is for."""
 
-import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import ClassVar
 
 from comfy.controlnet import ControlNet
 from comfy.model_patcher import ModelPatcher
 
 from ..sg_models.adapters.adapter import Adapter
-
-FileIdentity = tuple[str, int, int, int, int]
+from .file_identity import FileIdentity
 
 WRONG_KIND = (
     "{name} is for {nodes}, and it is connected to {node}. Connect it there instead, or load a file of {files} in Load "
     "Scene Graph Adapter."
 )
-
-
-def file_identity(path: str | os.PathLike[str]) -> FileIdentity:
-    """What is equal for two looks at the same unchanged file.
-
-    A copy may take over the time of change and the size with them; the time of the inode's change, it cannot (on
-    Windows, where that is the time of creation, the other four have to do).
-    """
-    stat = Path(path).stat()
-    return os.path.realpath(path), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ PREDICTIONS = {ModelType.EPS: EPSILON, ModelType.V_PREDICTION: V_PREDICTION}
 # By the class that says how a UNet's answer is read, of which core's nodes make a model's sampling; by its name, as
 # ComfyUI loads the file of LCM's under another module name. EDM and X0 are children of these, and answer otherwise.
 ANSWERS = {"EPS": EPSILON, "LCM": EPSILON, "V_PREDICTION": V_PREDICTION}
+READING = {"calculate_input", "calculate_denoised"}  # what such a class defines
 WRONG_FAMILY = (
     "{node} needs a Stable Diffusion 2.x or SG-Mini model, got {family}. Load the base that the adapter was trained "
     "on: {base}."
@@ -53,7 +54,7 @@ def prediction_type(model: ModelPatcher, node: str) -> str | None:
     sampling = model.object_patches.get("model_sampling")
     if sampling is None:
         return PREDICTIONS.get(model.model.model_type)
-    answer = next((kind for kind in type(sampling).__mro__ if "calculate_denoised" in vars(kind)), type(sampling))
+    answer = next((kind for kind in type(sampling).__mro__ if READING & vars(kind).keys()), type(sampling))
     if answer.__name__ not in ANSWERS:
         raise ValueError(WRONG_SAMPLING.format(node=node, sampling=answer.__name__))
     return ANSWERS[answer.__name__]

@@ -26,13 +26,19 @@ OTHER_LATENT = (
 class PerPicture(comfy.conds.CONDRegular):
     """A tensor of which each picture of a batch gets a row, in the keeping of a conditioning.
 
+    `places` says which graph each row is of; `node` and `what` are for sentences.
+
     `chosen` says that the rows are those of the sampler's very pictures. Otherwise they begin anew where there are more
-    pictures. ComfyUI would leave rows out where there are fewer; here that stops the run, in words.
+    pictures. ComfyUI would leave rows out where there are fewer; here that stops the run.
     """
 
-    def __init__(self, rows: Tensor, node: str = "", what: str = "", chosen: bool = False) -> None:
+    def __init__(self, rows: Tensor, node: str, what: str, places: list[int], chosen: bool) -> None:
         super().__init__(rows)
-        self.node, self.what, self.chosen = node, what, chosen
+        self.node, self.what, self.places, self.chosen = node, what, places, chosen
+
+    def with_rows(self, rows: Tensor) -> "PerPicture":
+        """Other rows [B, …] for the same pictures."""
+        return PerPicture(rows, self.node, self.what, self.places, self.chosen)
 
     def process_cond(self, batch_size: int, **kwargs: Any) -> comfy.conds.CONDRegular:
         count = len(self.cond)
@@ -48,6 +54,7 @@ def per_picture(rows: Tensor, latent: dict[str, Any] | None, node: str, what: st
     `node` and `what` are for its sentences: who got the rows, and what they are.
     """
     if latent is None or len(rows) == 1:
-        return PerPicture(rows, node, what)
-    places = latent.get("batch_index") or range(len(latent["samples"]))
-    return PerPicture(rows[[place % len(rows) for place in places]], node, what, chosen=True)
+        return PerPicture(rows, node, what, list(range(len(rows))), chosen=False)
+    originally = latent.get("batch_index") or range(len(latent["samples"]))
+    places = [place % len(rows) for place in originally]
+    return PerPicture(rows[places], node, what, places, chosen=True)

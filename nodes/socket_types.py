@@ -9,7 +9,7 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ..sg_models.graph.scene_graph import SceneGraph
-from .loaded_adapter import FileIdentity
+from .file_identity import FileIdentity
 
 if TYPE_CHECKING:
     from torch_geometric.data import Batch
@@ -58,7 +58,8 @@ class EncodedGraphs:
 
 @dataclass(frozen=True)
 class LoadedLayout:
-    """The layouts of B scene graphs as the ControlNet of one adapter is given them."""
+    """The layouts of G scene graphs, one for each picture of a batch, as one adapter made them."""
 
-    control: Tensor  # [B, K, h, w]
+    graphs: tuple[EncodedGraph, ...]
+    control: Tensor  # [G, K, h, w], what the adapter's ControlNet is given, at the size that was asked for
     made_by: FileIdentity

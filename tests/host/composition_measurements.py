@@ -9,8 +9,10 @@ from typing import Any
 
 # isort: split
 from comfyui_bench import (
+    CFG,
     CHAIN,
     OTHER,
+    STEPS,
     Bench,
     Spy,
     attached,
@@ -30,9 +32,11 @@ import comfy.model_management
 import torch
 from comfy.ldm.modules.attention import optimized_attention
 from comfy_api.torch_helpers import set_torch_compile_wrapper
+from comfy_extras.nodes_rebatch import LatentRebatch
 
 import nodes
 
+THIRD = "small green star | right of | large red triangle"
 WIDE = (16, 24)  # latents that are not square
 
 
@@ -177,6 +181,52 @@ def layout_per_picture(bench: Bench) -> dict:
         "predicted_together": difference(layout.control, both.control),
         "sizes": [[len(frame) for frame in boxes], *(len(part) for part in (masks, drawing, semantic_map))],
     }
+
+
+@measurement
+def parts_of_a_batch(bench: Bench) -> dict:
+    """Core's nodes take a batch of three pictures apart: each keeps its graph, or its layout, as it keeps its noise."""
+    graphs = (CHAIN, OTHER, THIRD)
+    adapter = write_layout_adapter(bench, "parted-controlnet", seed=8)
+    embeds = batched("SGBatchEmbeds", "embeds", [bench.embeds(graph=graph) for graph in graphs])
+    layout = batched("SGBatchLayouts", "layout", [predicted(bench, adapter, graph)[0] for graph in graphs])
+
+    def attention(latent: dict | None) -> tuple:
+        return bench.apply(embeds=embeds, latent=latent)
+
+    def controlnet(latent: dict | None) -> tuple:
+        return bench.model, *controlled(bench, adapter, layout=layout, latent=latent)
+
+    three = {"samples": torch.zeros(3, 4, 16, 16)}
+    (second,) = nodes.LatentFromBatch().frombatch(three, 1, 1)
+    (pair, rest) = LatentRebatch.execute([three], [2]).args[0]
+    six = {"samples": torch.zeros(6, 4, 16, 16)}
+    found: dict[str, Any] = {}
+    for name, applied in (("attention", attention), ("controlnet", controlnet)):
+        whole = ksampler(applied(None), three)
+        found[name] = {
+            "second": difference(ksampler(applied(second), second), whole[1:2]),
+            "first_instead": difference(ksampler(applied({"samples": second["samples"]}), second), whole[1:2]),
+            "rebatched": difference(torch.cat([ksampler(applied(part), part) for part in (pair, rest)]), whole),
+            "begun_anew": difference(ksampler(applied(six), six)[:3], ksampler(applied(None), six)[:3]),
+            "not_told": error_of(lambda applied=applied: ksampler(applied(None), second)),
+            "other_latent": error_of(lambda applied=applied: ksampler(applied(second), three)),
+        }
+    return found
+
+
+def ksampler(applied: tuple, latent: dict) -> torch.Tensor:
+    """Latents of core's KSampler, with the noise of the latent's places in its batch."""
+    model, positive, negative = applied
+    return nodes.common_ksampler(model, 7, STEPS, CFG, "ddim", "simple", positive, negative, latent)[0]["samples"]
+
+
+def batched(node: str, socket: str, parts: list) -> Any:
+    """Several, chained through a node that joins two."""
+    joined = parts[0]
+    for part in parts[1:]:
+        (joined,) = run(node, **{f"{socket}_1": joined, f"{socket}_2": part})
+    return joined
 
 
 @measurement

@@ -41,7 +41,7 @@ import composition_measurements  # noqa: F401 (these two register their measurem
 import torch
 import variant_measurements  # noqa: F401
 from comfy.model_base import ModelType
-from comfy_extras.nodes_model_advanced import ModelSamplingDiscrete
+from comfy_extras.nodes_model_advanced import ModelSamplingContinuousEDM, ModelSamplingDiscrete
 from safetensors.torch import save_file
 
 import nodes
@@ -295,6 +295,25 @@ def bases(bench: Bench) -> dict:
 
 
 @measurement
+def samplings(bench: Bench) -> dict:
+    """What a model predicts by core's nodes that set its sampling, or why none of this project's bases does."""
+    tell = pack("nodes.loaded_base").base_and_prediction
+    found: dict[str, Any] = {}
+    for node, kinds in (
+        (ModelSamplingDiscrete, ("eps", "v_prediction", "lcm", "x0", "img_to_img", "img_to_img_flow")),
+        (ModelSamplingContinuousEDM, ("v_prediction", "edm", "eps")),
+    ):
+        for kind in kinds:
+            options = (False,) if node is ModelSamplingDiscrete else (120.0, 0.002)
+            model = node().patch(bench.model, kind, *options)[0]
+            try:
+                found[f"{node.__name__}.{kind}"] = tell(model, "sg-mini", "A node")[1]
+            except ValueError as error:
+                found[f"{node.__name__}.{kind}"] = str(error)
+    return found
+
+
+@measurement
 def errors(bench: Bench) -> dict:
     """What a user reads."""
     sd21 = write_adapter("for-sd21", seed=1, gate=0.0, base="sd21-base")
@@ -302,6 +321,8 @@ def errors(bench: Bench) -> dict:
     broken.write_bytes(bench.paths["loud"].read_bytes()[:1000])
     foreign = BASE_DIRECTORY / "models" / "scene_graph" / "foreign.safetensors"
     save_file({"weight": torch.zeros(1)}, foreign)
+    pointer = BASE_DIRECTORY / "models" / "scene_graph" / "pointer.safetensors"
+    pointer.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 12345\n")
     crowd = "\n".join(f"dog#{n}" for n in range(1, 19))
     sd15 = fake_model(comfy.supported_models.SD15({"context_dim": 768}), ModelType.EPS)
     edm = fake_model(comfy.supported_models.SD20({"context_dim": 1024}), ModelType.V_PREDICTION_EDM)
@@ -318,6 +339,7 @@ def errors(bench: Bench) -> dict:
         "too_many": error_of(lambda: bench.embeds(graph=crowd)),
         "missing": error_of(lambda: run("SGAdapterLoader", adapter_name="nowhere.safetensors")),
         "broken": error_of(lambda: bench.load(broken)),
+        "pointer": error_of(lambda: bench.load(pointer)),
         "foreign": error_of(lambda: bench.load(foreign)),
         "other_base": error_of(lambda: bench.apply(embeds=sd21_embeds, adapter=sd21_adapter)),
         "other_family": error_of(lambda: bench.apply(model=sd15)),
