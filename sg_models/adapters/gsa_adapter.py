@@ -3,6 +3,7 @@
 Its state dict is the adapter file's tensors, name for name.
 """
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -44,7 +45,7 @@ def build_gsa_adapter(file: Adapter, assign: bool = False, **host: Any) -> "GSAA
     """
     file.check_kind(KIND)
     tensors = {name: tensor for name, tensor in file.state_dict.items() if not name.startswith(KNOWLEDGE)}
-    return build_module(file, lambda: GSAAdapter(file.config, **host), tensors, assign)
+    return build_module(file, functools.partial(GSAAdapter, file.config), tensors, assign, **host)
 
 
 class GSAAdapter(nn.Module):

@@ -3,6 +3,7 @@
 Its state dict is the adapter file's tensors under `graph_encoder.` and `layout.`, name for name.
 """
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -29,7 +30,7 @@ def build_layout_adapter(file: Adapter, assign: bool = False, **host: Any) -> "L
     """
     file.check_kind(CONTROLNET_KIND)
     tensors = {name: tensor for name, tensor in file.state_dict.items() if not name.startswith(CONTROLNET)}
-    return build_module(file, lambda: LayoutAdapter(file.config, **host), tensors, assign)
+    return build_module(file, functools.partial(LayoutAdapter, file.config), tensors, assign, **host)
 
 
 class LayoutAdapter(nn.Module):
