@@ -87,7 +87,8 @@ class GSAAdapter(nn.Module):
 
     def forward(self, data: Any) -> Tensor:
         """A PyG batch of `graph_data` → grounding tokens [B, T, D + 5]."""
-        return self.ground(*self.graph_encoder(data.x, data.edge_attr, data.edge_index), data)
+        objects, relations = self.graph_encoder(data.x, data.edge_attr, data.edge_index)
+        return self.ground(objects, relations, data)
 
     def ground(self, objects: Tensor, relations: Tensor, data: Any) -> Tensor:
         """What the graph encoder makes of a PyG batch, objects [O, G] and relations [R, G] → tokens [B, T, D + 5]."""
