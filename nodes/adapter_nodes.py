@@ -1,19 +1,36 @@
 """The node that opens an adapter file."""
 
 import dataclasses
-import os
+from typing import Any
 
 import comfy.controlnet
 import comfy.model_management
 import comfy.model_patcher
 import comfy.ops
 import comfy.utils
+import torch
 from comfy_api.latest import io
 
-from ..sg_models.adapters.adapter import Adapter, read_adapter
+from ..sg_models.adapters.adapter import Adapter, AdapterError, read_adapter
+from ..sg_models.adapters.variants import GSA, GSA_START, LAYOUT, LAYOUT_CONTROLNET, STRUCTURE_CLIP
 from .attention import host_attention
+from .file_identity import FileIdentity, file_identity
+from .loaded_adapter import LoadedAdapter, LoadedGatedAttention, LoadedLayoutControlNet, LoadedStructureClip
 from .model_folders import ADAPTERS, adapter_names, adapter_path
-from .socket_types import CATEGORY, AdapterSocket, LoadedAdapter
+from .socket_types import CATEGORY, AdapterSocket
+
+READS_PROMPT = "attn2.to_k.weight"  # [C, width of prompts], in every transformer block under LDM's names
+NO_NODES = {
+    GSA_START: "{name} is a start for training, not an adapter: it has no graph encoder yet. Give it to "
+    "train/train_gsa.py with --init-from, and load what that writes.",
+    LAYOUT: "{name} is a layout predictor without its ControlNet, a step on the way to an adapter. Give it to "
+    "train/train_controlnet.py with --layout, and load what that writes.",
+}
+UNKNOWN_KIND = "{name} is an adapter of kind {kind}, which this version does not know. Update the pack."
+NO_CONTROLNET = (
+    "{name} does not hold what its header describes: ComfyUI finds no ControlNet in it. Write it again with "
+    "train/train_controlnet.py."
+)
 
 
 class SGAdapterLoader(io.ComfyNode):
@@ -43,8 +60,8 @@ class SGAdapterLoader(io.ComfyNode):
         )
 
     @classmethod
-    def fingerprint_inputs(cls, adapter_name: str) -> int:
-        return os.stat(adapter_path(adapter_name)).st_mtime_ns
+    def fingerprint_inputs(cls, adapter_name: str) -> FileIdentity:
+        return file_identity(adapter_path(adapter_name))
 
     @classmethod
     def execute(cls, adapter_name: str) -> io.NodeOutput:
@@ -52,46 +69,70 @@ class SGAdapterLoader(io.ComfyNode):
 
 
 def load_adapter(path: str) -> LoadedAdapter:
-    """Reads an adapter file into a module that ComfyUI moves between devices.
+    """Reads an adapter file into modules that ComfyUI moves between devices.
 
-    Raises `AdapterError` if the file is missing, damaged or not one of this project's.
+    Raises `AdapterError` if the file is missing, damaged, not one of this project's, or not one that draws.
     """
-    # importing the graph encoder takes torch-geometric with it: over a second that ComfyUI's start must not pay
-    from ..sg_models.adapters.gsa_adapter import build_adapter, gsa_tensors
-    from ..sg_models.adapters.layout_adapter import CONTROLNET, CONTROLNET_KIND, build_layout_adapter
-    from ..sg_models.adapters.structure_clip import STRUCTURE_CLIP
-
+    identity = file_identity(path)  # before reading: a file that changes meanwhile is read again on the next run
     file = read_adapter(path)
-    identity = (os.path.realpath(path), os.stat(path).st_mtime_ns)
-    header = dataclasses.replace(file, state_dict={})
+    if file.kind not in KINDS:
+        raise AdapterError(NO_NODES.get(file.kind, UNKNOWN_KIND).format(name=file.name, kind=file.kind))
+    return KINDS[file.kind](file, dataclasses.replace(file, state_dict={}), identity)
+
+
+def load_gated_attention(file: Adapter, header: Adapter, identity: FileIdentity) -> LoadedGatedAttention:
+    # importing the graph encoder takes torch-geometric with it: over a second that ComfyUI's start must not pay
+    from ..sg_models.adapters.gsa_adapter import build_gsa_adapter
+
+    patcher = in_comfyui(build_gsa_adapter(file, assign=True, attention=host_attention, **host(file)))
     knowledge = knowledge_patcher(file) if file.phrase_encoder == STRUCTURE_CLIP else None
-    if file.kind == STRUCTURE_CLIP:
-        return LoadedAdapter(header, knowledge, identity, knowledge=knowledge)
-    offload_device = comfy.model_management.unet_offload_device()
-    host = {
+    return LoadedGatedAttention(header, identity, patcher, knowledge)
+
+
+def load_layout_controlnet(file: Adapter, header: Adapter, identity: FileIdentity) -> LoadedLayoutControlNet:
+    from ..sg_models.adapters.layout_adapter import CONTROLNET, build_layout_adapter  # late, as above
+
+    patcher = in_comfyui(build_layout_adapter(file, assign=True, **host(file)))
+    tensors = {k.removeprefix(CONTROLNET): v for k, v in file.state_dict.items() if k.startswith(CONTROLNET)}
+    prompt_dims = [tensor.shape[1] for name, tensor in tensors.items() if name.endswith(READS_PROMPT)]
+    controlnet = comfy.controlnet.load_controlnet_state_dict(tensors)
+    if controlnet is None or not prompt_dims:
+        raise AdapterError(NO_CONTROLNET.format(name=file.name))
+    return LoadedLayoutControlNet(header, identity, patcher, None, controlnet, prompt_dims[0])
+
+
+def load_structure_clip(file: Adapter, header: Adapter, identity: FileIdentity) -> LoadedStructureClip:
+    return LoadedStructureClip(header, identity, knowledge_patcher(file))
+
+
+KINDS = {
+    GSA: load_gated_attention,
+    LAYOUT_CONTROLNET: load_layout_controlnet,
+    STRUCTURE_CLIP: load_structure_clip,
+}
+
+
+def host(file: Adapter) -> dict[str, Any]:
+    """What a library's module is built with here: ComfyUI's operations, the file's dtype, and where it rests."""
+    return {
         "operations": comfy.ops.manual_cast,
         "dtype": comfy.utils.weight_dtype(file.state_dict),
-        "device": offload_device,
+        "device": comfy.model_management.unet_offload_device(),
     }
-    controlnet = None
-    if file.kind == CONTROLNET_KIND:
-        module = build_layout_adapter(file, **host).eval()
-        tensors = module.state_dict()
-        half = {k.removeprefix(CONTROLNET): v for k, v in file.state_dict.items() if k.startswith(CONTROLNET)}
-        controlnet = comfy.controlnet.load_controlnet_state_dict(half)
-    else:
-        module = build_adapter(file, attention=host_attention, **host).eval()
-        tensors = gsa_tensors(file)
-    patcher = comfy.model_patcher.CoreModelPatcher(
-        module, load_device=comfy.model_management.get_torch_device(), offload_device=offload_device
+
+
+def in_comfyui(module: torch.nn.Module) -> comfy.model_patcher.ModelPatcher:
+    """A module, for use, under ComfyUI's memory management."""
+    return comfy.model_patcher.CoreModelPatcher(
+        module.eval(),
+        load_device=comfy.model_management.get_torch_device(),
+        offload_device=comfy.model_management.unet_offload_device(),
     )
-    module.load_state_dict(tensors, assign=patcher.is_dynamic())
-    return LoadedAdapter(header, patcher, identity, controlnet=controlnet, knowledge=knowledge)
 
 
 def knowledge_patcher(file: Adapter) -> comfy.model_patcher.ModelPatcher:
     """The knowledge encoder in an adapter file, a text model in ComfyUI's eyes."""
-    from ..sg_models.adapters.structure_clip import build_knowledge
+    from ..sg_models.adapters.structure_clip import build_knowledge  # late, as above
 
     offload_device = comfy.model_management.text_encoder_offload_device()
     return comfy.model_patcher.ModelPatcher(

@@ -3,15 +3,11 @@
 import torch
 from comfy_api.latest import io
 
-from .socket_types import CATEGORY, EmbedsSocket, GraphEmbeds, LayoutSocket, LoadedLayout, ObjectEmbeds
+from .socket_types import CATEGORY, EmbedsSocket, EncodedGraphs, LayoutSocket, LoadedLayout
 
 OTHER_ADAPTERS = (
     "{node} got the {what} of two different adapters. Connect the same Load Scene Graph Adapter node to everything "
     "that makes them."
-)
-LAYOUT_EMBEDS = (
-    "Batch Scene Graphs got the embeds of a layout adapter (variants iii and iv). Predict a layout of each, and join "
-    "those with Batch Layouts."
 )
 OTHER_SIZES = (
     "Batch Layouts got layouts of {first} and {second} cells. Give both Predict Layout nodes the width and height of "
@@ -33,19 +29,20 @@ class SGBatchEmbeds(io.ComfyNode):
                 EmbedsSocket.Input("embeds_1", tooltip="From Encode Scene Graph, or from another of these nodes."),
                 EmbedsSocket.Input("embeds_2", tooltip="The graphs that follow, encoded for the same adapter."),
             ],
-            outputs=[EmbedsSocket.Output(id="embeds", display_name="embeds", tooltip="For Apply Scene Graph.")],
+            outputs=[
+                EmbedsSocket.Output(
+                    id="embeds",
+                    display_name="embeds",
+                    tooltip="For Apply Scene Graph or, with a layout adapter, Predict Layout.",
+                )
+            ],
         )
 
     @classmethod
-    def execute(cls, embeds_1: GraphEmbeds, embeds_2: GraphEmbeds) -> io.NodeOutput:
-        both = (embeds_1, embeds_2)
-        if any(isinstance(embeds, ObjectEmbeds) for embeds in both):
-            raise ValueError(LAYOUT_EMBEDS)
+    def execute(cls, embeds_1: EncodedGraphs, embeds_2: EncodedGraphs) -> io.NodeOutput:
         if embeds_1.made_by != embeds_2.made_by:
             raise ValueError(OTHER_ADAPTERS.format(node="Batch Scene Graphs", what="embeds"))
-        tokens = torch.cat([embeds.tokens for embeds in both])
-        null_tokens = torch.cat([embeds.null_tokens for embeds in both])
-        return io.NodeOutput(GraphEmbeds(tokens, null_tokens, embeds_1.made_by))
+        return io.NodeOutput(EncodedGraphs(embeds_1.graphs + embeds_2.graphs, embeds_1.made_by))
 
 
 class SGBatchLayouts(io.ComfyNode):
@@ -72,4 +69,5 @@ class SGBatchLayouts(io.ComfyNode):
         first, second = (f"{x.control.shape[-1]} × {x.control.shape[-2]}" for x in (layout_1, layout_2))
         if first != second:
             raise ValueError(OTHER_SIZES.format(first=first, second=second))
-        return io.NodeOutput(LoadedLayout(torch.cat([layout_1.control, layout_2.control]), layout_1.made_by))
+        control = torch.cat([layout_1.control, layout_2.control])
+        return io.NodeOutput(LoadedLayout(layout_1.graphs + layout_2.graphs, control, layout_1.made_by))

@@ -10,6 +10,7 @@ import folder_paths
 import torch
 from comfy_api.latest import io
 
+from .file_identity import FileIdentity, file_identity
 from .socket_types import CATEGORY, BertSocket, LoadedBert
 
 TEXT_ENCODERS = "text_encoders"
@@ -69,6 +70,11 @@ class SGBertLoader(io.ComfyNode):
         return True
 
     @classmethod
+    def fingerprint_inputs(cls, bert_name: str, hub_id: str) -> list[FileIdentity]:
+        folder = _download_folder(hub_id) if bert_name == DOWNLOAD else bert_folder(bert_name)
+        return [file_identity(path) for path in sorted(folder.glob("*")) if path.is_file()]
+
+    @classmethod
     def execute(cls, bert_name: str, hub_id: str) -> io.NodeOutput:
         return io.NodeOutput(load_bert(downloaded(hub_id) if bert_name == DOWNLOAD else bert_folder(bert_name)))
 
@@ -91,7 +97,7 @@ def downloaded(hub_id: str) -> Path:
     """The folder of a model of the hub, fetched unless it is there already; the user has asked for it."""
     from huggingface_hub import snapshot_download
 
-    folder = _home() / hub_id.split("/")[-1]
+    folder = _download_folder(hub_id)
     if not (folder / "model.safetensors").is_file():
         snapshot_download(hub_id, local_dir=folder, allow_patterns=FILES)
     return folder
@@ -119,6 +125,10 @@ def load_bert(folder: Path) -> LoadedBert:
 
 def _home() -> Path:
     return Path(folder_paths.get_folder_paths(TEXT_ENCODERS)[0])
+
+
+def _download_folder(hub_id: str) -> Path:
+    return _home() / hub_id.split("/")[-1]
 
 
 def _folders() -> dict[str, Path]:

@@ -46,11 +46,10 @@ class GatedAttentionPatch:
         patched.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, self.key, self.check_wiring)
         return patched
 
-    def attach(self, conditioning: list, tokens: Tensor) -> list:
+    def attach(self, conditioning: list, tokens: comfy.conds.CONDRegular) -> list:
         """A copy of the conditioning that carries tokens [B, T, D + 5] for this patch."""
-        carried = comfy.conds.CONDRegular(tokens)
         return [
-            [prompt, {**extras, "model_conds": {**extras.get("model_conds", {}), self.key: carried}}]
+            [prompt, {**extras, "model_conds": {**extras.get("model_conds", {}), self.key: tokens}}]
             for prompt, extras in conditioning
         ]
 
@@ -88,7 +87,7 @@ class GatedAttentionPatch:
         block = self.patcher.model.gated_attention.block(block_address(extra_options["block"]))
         size = tuple(extra_options["activations_shape"][-2:])
         with attention_options(attn_precision=extra_options["attn_precision"], transformer_options=extra_options):
-            return grounding(block, x, size, self.strength)
+            return block(x, grounding, size, self.strength)
 
 
 def block_address(block: tuple[str, int]) -> str:

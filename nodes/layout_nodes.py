@@ -4,27 +4,25 @@ import comfy.model_management
 import torch
 from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io, ui
+from torch import Tensor
 
 from ..sg_models.graph.scene_graph import SceneGraph
-from .adapter_kinds import LAYOUT_CONTROLNET, check_kind
-from .gated_attention_nodes import base_and_prediction
-from .scene_graph_nodes import image_tensor
+from .layout_control import DOWNSAMPLING, check_prompts, lay_out, with_layout
+from .loaded_adapter import LoadedLayoutControlNet, check_kind
+from .loaded_base import check_model
+from .per_picture import LATENT_TOOLTIP, per_picture
+from .pictures import image_tensor
 from .socket_types import (
     CATEGORY,
     AdapterSocket,
     EmbedsSocket,
-    GraphEmbeds,
+    EncodedGraph,
+    EncodedGraphs,
     LayoutSocket,
-    LoadedAdapter,
     LoadedLayout,
-    ObjectEmbeds,
 )
 
-DOWNSAMPLING = 8  # of latents, the size of layout maps
-WRONG_EMBEDS = (
-    "Predict Layout needs the embeds of a layout adapter (variants iii and iv), and these were made by another kind. "
-    "Connect the same Load Scene Graph Adapter node to Encode Scene Graph and to Predict Layout."
-)
+PREDICT, APPLY = "Predict Layout", "Apply Layout ControlNet"
 OTHER_ADAPTER = (
     "The {what} was made by another adapter than the one connected here. Connect the same Load Scene Graph Adapter "
     "node to Encode Scene Graph, Predict Layout and Apply Layout ControlNet."
@@ -37,7 +35,7 @@ class LayoutPredictor(io.ComfyNode):
         pixels = {"default": 512, "min": 64, "max": 4096, "step": DOWNSAMPLING}
         return io.Schema(
             node_id="LayoutPredictor",
-            display_name="Predict Layout",
+            display_name=PREDICT,
             category=CATEGORY,
             description="Decides where each object of a scene graph goes and what outline it has. Boxes that the graph "
             "gives are kept, object by object.",
@@ -46,8 +44,8 @@ class LayoutPredictor(io.ComfyNode):
             inputs=[
                 AdapterSocket.Input("adapter", tooltip="The adapter that encoded the graph; it holds the predictor."),
                 EmbedsSocket.Input("embeds", tooltip="The encoded graph, from Encode Scene Graph."),
-                io.Int.Input("width", tooltip="Of the picture in pixels: for boxes and masks.", **pixels),
-                io.Int.Input("height", tooltip="Of the picture in pixels: for boxes and masks.", **pixels),
+                io.Int.Input("width", tooltip="Of the picture in pixels: for boxes, masks and drawings.", **pixels),
+                io.Int.Input("height", tooltip="Of the picture in pixels: for boxes, masks and drawings.", **pixels),
             ],
             outputs=[
                 LayoutSocket.Output(id="layout", display_name="layout", tooltip="For Apply Layout ControlNet."),
@@ -65,31 +63,49 @@ class LayoutPredictor(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, adapter: LoadedAdapter, embeds: ObjectEmbeds, width: int, height: int) -> io.NodeOutput:
-        # importing these takes torch-geometric or Pillow's fonts with it, which ComfyUI's start must not pay
-        from ..sg_models.drawing.layout_drawing import draw_layout, semantic_map
-        from ..sg_models.layers.layout import warp
-
-        check_kind(adapter, "Predict Layout", LAYOUT_CONTROLNET)
-        check_embeds(adapter, embeds)
+    def execute(cls, adapter: LoadedLayoutControlNet, embeds: EncodedGraphs, width: int, height: int) -> io.NodeOutput:
+        check_kind(adapter, PREDICT, LoadedLayoutControlNet)
+        if embeds.made_by != adapter.identity:
+            raise ValueError(OTHER_ADAPTER.format(what="graph"))
         comfy.model_management.load_models_gpu([adapter.patcher])
-        predictor, graph = adapter.patcher.model.layout, embeds.graph
-        layout = predictor(
-            embeds.objects, embeds.relations, embeds.data, (height // DOWNSAMPLING, width // DOWNSAMPLING)
-        )
-        fits, background = predictor.object_logits(layout.semantics, embeds.data.x, embeds.data.batch)
-        classes = torch.cat([background, fits]).argmax(dim=0)  # [h, w]
-        masks = warp(layout.masks, layout.boxes, (height, width)).float()
-        keep = comfy.model_management.intermediate_device()
-        drawing = image_tensor(draw_layout(graph, layout.boxes, (width, height)))
+        each = [predict(graph, adapter.patcher, width, height) for graph in embeds.graphs]
+        controls, boxes, masks, drawings, semantic_maps = zip(*each, strict=True)
+        drawing = torch.cat(drawings)
         return io.NodeOutput(
-            LoadedLayout(layout.control.to(keep), made_by=adapter.identity),
-            core_boxes(graph, layout.boxes, width, height),
-            masks.to(keep),
+            LoadedLayout(embeds.graphs, torch.cat(controls), made_by=adapter.identity),
+            list(boxes),
+            torch.cat(masks),
             drawing,
-            image_tensor(semantic_map(classes, graph, (width, height))),
+            torch.cat(semantic_maps),
             ui=ui.PreviewImage(drawing, cls=cls),
         )
+
+
+def predict(
+    encoded: EncodedGraph, patcher: ModelPatcher, width: int, height: int
+) -> tuple[Tensor, list[dict], Tensor, Tensor, Tensor]:
+    """The layout of a graph for a picture of that size in pixels.
+
+    What a ControlNet is given [1, K, h, w], core's boxes, masks [O, H, W], and two pictures [1, H, W, 3]: the boxes
+    drawn, and the semantic map.
+    """
+    # importing these takes torch-geometric or Pillow's fonts with it, which ComfyUI's start must not pay
+    from ..sg_models.drawing.layout_drawing import draw_layout, semantic_map
+    from ..sg_models.layers.layout import warp
+
+    graph, batch = encoded.graph, encoded.to(patcher.load_device).batch
+    layout = lay_out(encoded, patcher, (height // DOWNSAMPLING, width // DOWNSAMPLING))
+    fits, background = patcher.model.layout.object_logits(layout.semantics, batch.x, batch.batch)
+    classes = torch.cat([background, fits]).argmax(dim=0)  # [h, w]
+    masks = warp(layout.masks, layout.boxes, (height, width)).float()
+    keep = comfy.model_management.intermediate_device()
+    return (
+        layout.control.to(keep),
+        core_boxes(graph, layout.boxes, width, height),
+        masks.to(keep),
+        image_tensor(draw_layout(graph, layout.boxes, (width, height))),
+        image_tensor(semantic_map(classes, graph, (width, height))),
+    )
 
 
 class SGControlNetApply(io.ComfyNode):
@@ -98,16 +114,17 @@ class SGControlNetApply(io.ComfyNode):
         part = {"min": 0.0, "max": 1.0, "step": 0.01, "advanced": True}
         return io.Schema(
             node_id="SGControlNetApply",
-            display_name="Apply Layout ControlNet",
+            display_name=APPLY,
             category=CATEGORY,
             description="Steers the picture with a scene graph's layout, as core's Apply ControlNet does with an "
             "image, and lets cfg strengthen it. Chains with other ControlNets.",
             search_aliases=["layout controlnet", "scene layout", "apply layout"],
             inputs=[
-                AdapterSocket.Input("adapter", tooltip="The adapter that made the layout; it holds the ControlNet."),
-                LayoutSocket.Input("layout", tooltip="From Predict Layout."),
+                # the first two as the outputs: whoever bypasses the node gets both of them back in their places
                 io.Conditioning.Input("positive", tooltip='The prompt; "an image" in training.'),
                 io.Conditioning.Input("negative", tooltip="The negative prompt."),
+                AdapterSocket.Input("adapter", tooltip="The adapter that made the layout; it holds the ControlNet."),
+                LayoutSocket.Input("layout", tooltip="From Predict Layout."),
                 io.Float.Input(
                     "strength",
                     default=1.0,
@@ -131,6 +148,7 @@ class SGControlNetApply(io.ComfyNode):
                 io.Model.Input(
                     "model", optional=True, tooltip="The base, only to check that the adapter was trained on it."
                 ),
+                io.Latent.Input("latent", optional=True, tooltip=LATENT_TOOLTIP),
             ],
             outputs=[
                 io.Conditioning.Output(id="positive_out", display_name="positive", tooltip="For the sampler."),
@@ -141,50 +159,35 @@ class SGControlNetApply(io.ComfyNode):
     @classmethod
     def execute(
         cls,
-        adapter: LoadedAdapter,
-        layout: LoadedLayout,
         positive: list,
         negative: list,
+        adapter: LoadedLayoutControlNet,
+        layout: LoadedLayout,
         strength: float,
         start: float,
         end: float,
         on_negative: bool = False,
         model: ModelPatcher | None = None,
+        latent: dict | None = None,
     ) -> io.NodeOutput:
-        check_kind(adapter, "Apply Layout ControlNet", LAYOUT_CONTROLNET)
+        check_kind(adapter, APPLY, LoadedLayoutControlNet)
         if layout.made_by != adapter.identity:
             raise ValueError(OTHER_ADAPTER.format(what="layout"))
         if model is not None:
-            adapter.file.check_base(*base_and_prediction(model, adapter.file.base))
+            check_model(model, adapter.file, APPLY)
+        check_prompts(adapter, positive=positive, negative=negative)
         if strength == 0.0 or start >= end:
             return io.NodeOutput(positive, negative)
-        copies: dict = {}  # one per ControlNet before it: conditionings that share theirs stay in one UNet call
-
-        def with_control(extras: dict) -> dict:
-            before = extras.get("control")
-            if before not in copies:
-                hinted = adapter.controlnet.copy().set_cond_hint(layout.control, strength, (start, end))
-                copies[before] = hinted.set_previous_controlnet(before)
-            return {**extras, "control": copies[before], "control_apply_to_uncond": False}
-
-        positive = [[prompt, with_control(extras)] for prompt, extras in positive]
-        if on_negative:
-            negative = [[prompt, with_control(extras)] for prompt, extras in negative]
-        return io.NodeOutput(positive, negative)
+        control = per_picture(layout.control, latent, APPLY, "layouts")
+        both = (positive, negative) if on_negative else (positive,)
+        controlled = with_layout(both, adapter, layout, control, strength, (start, end))
+        return io.NodeOutput(*controlled, *(positive, negative)[len(both) :])
 
 
-def check_embeds(adapter: LoadedAdapter, embeds: ObjectEmbeds | GraphEmbeds) -> None:
-    """Raises `ValueError` in words if the embeds are not a layout adapter's, or another one's."""
-    if not isinstance(embeds, ObjectEmbeds):
-        raise ValueError(WRONG_EMBEDS)
-    if embeds.made_by != adapter.identity:
-        raise ValueError(OTHER_ADAPTER.format(what="graph"))
-
-
-def core_boxes(graph: SceneGraph, boxes: torch.Tensor, width: int, height: int) -> list[list[dict]]:
-    """Boxes [O, 4] as core's BOUNDING_BOX: one frame of pixels from the top left, with the objects' phrases."""
+def core_boxes(graph: SceneGraph, boxes: Tensor, width: int, height: int) -> list[dict]:
+    """Boxes [O, 4] as a frame of core's BOUNDING_BOX: in pixels from the top left, with the objects' phrases."""
     frame = []
     for thing, box in zip(graph.objects, boxes.tolist(), strict=True):
         x0, y0, x1, y1 = (round(v * side) for v, side in zip(box, (width, height) * 2, strict=True))
         frame.append({"x": x0, "y": y0, "width": max(x1 - x0, 1), "height": max(y1 - y0, 1), "label": thing.phrase})
-    return [frame]
+    return frame

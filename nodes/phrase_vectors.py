@@ -29,7 +29,7 @@ def clip_vectors(clip: comfy.sd.CLIP, phrases: Sequence[str]) -> torch.Tensor:
 
 
 def caption_states(clip: comfy.sd.CLIP, text: str) -> torch.Tensor:
-    """What the UNet is told by a text that is taken literally and cut at CLIP's length: [1, 77, D], float32."""
+    """The UNet's context for a text that is taken literally and cut at CLIP's length: [1, 77, D], float32."""
     section, _ = tokenize(clip, text)
     clip = clip.clone()
     clip.layer_idx = None

@@ -2,15 +2,13 @@
 
 import logging
 
-import numpy as np
-import torch
 from comfy_api.latest import io, ui
-from PIL import Image
 from server import PromptServer
 
 from ..sg_models.graph.caption import caption
 from ..sg_models.graph.reading import Reading, read_scene_graphs
 from ..sg_models.graph.scene_graph import SceneGraph, SceneGraphError
+from .pictures import image_tensor
 from .socket_types import CATEGORY, SceneGraphSocket
 
 PREVIEW_SIZE = (512, 384)  # pixels
@@ -110,8 +108,3 @@ def _contents(graph: SceneGraph) -> str:
     """What was read, in short: "2 objects, 1 relation"."""
     counts = ((len(graph.objects), "object"), (len(graph.relations), "relation"))
     return ", ".join(f"{count} {word if count == 1 else f'{word}s'}" for count, word in counts)
-
-
-def image_tensor(image: Image.Image) -> torch.Tensor:
-    """A picture in ComfyUI's form: [1, H, W, 3] in [0, 1]."""
-    return torch.from_numpy(np.asarray(image.convert("RGB"), dtype=np.float32) / 255.0)[None]

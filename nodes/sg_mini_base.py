@@ -1,4 +1,4 @@
-"""The SG-Mini architecture, told to ComfyUI so that the ordinary *Load Checkpoint* reads its file."""
+"""The SG-Mini architecture, made known to ComfyUI so that the ordinary *Load Checkpoint* reads its file."""
 
 import comfy.latent_formats
 import comfy.model_base
@@ -10,6 +10,7 @@ import torch
 
 from ..sg_models.bases import sg_mini
 
+CLIP_NAME = "mini"  # of the text model, in ComfyUI's terms
 CONDITIONING_LAYER = -2  # the penultimate, as in Stable Diffusion 2.1
 
 
@@ -34,7 +35,7 @@ class SGMiniTextModel(comfy.sd1_clip.SDClipModel):
 class SGMiniCLIP(comfy.sd1_clip.SD1ClipModel):
     def __init__(self, device="cpu", dtype=None, model_options={}, **kwargs):  # noqa: B006
         super().__init__(
-            device=device, dtype=dtype, model_options=model_options, clip_name="mini", clip_model=SGMiniTextModel
+            device=device, dtype=dtype, model_options=model_options, clip_name=CLIP_NAME, clip_model=SGMiniTextModel
         )
 
 
@@ -44,7 +45,7 @@ class SGMiniWordTokenizer(comfy.sd1_clip.SDTokenizer):
             pad_with_end=False,
             embedding_directory=embedding_directory,
             embedding_size=sg_mini.TEXT_MODEL["hidden_size"],
-            embedding_key="clip_mini",
+            embedding_key=f"clip_{CLIP_NAME}",
             tokenizer_data=tokenizer_data,
         )
 
@@ -54,7 +55,7 @@ class SGMiniTokenizer(comfy.sd1_clip.SD1Tokenizer):
         super().__init__(
             embedding_directory=embedding_directory,
             tokenizer_data=tokenizer_data,
-            clip_name="mini",
+            clip_name=CLIP_NAME,
             tokenizer=SGMiniWordTokenizer,
         )
 
@@ -79,10 +80,12 @@ class SGMini(comfy.supported_models_base.BASE):
         return comfy.model_base.ModelType.EPS
 
     def process_clip_state_dict(self, state_dict):
-        return comfy.utils.state_dict_prefix_replace(state_dict, {"cond_stage_model.": "clip_mini."}, filter_keys=True)
+        return comfy.utils.state_dict_prefix_replace(
+            state_dict, {"cond_stage_model.": f"clip_{CLIP_NAME}."}, filter_keys=True
+        )
 
     def process_clip_state_dict_for_saving(self, state_dict):
-        return comfy.utils.state_dict_prefix_replace(state_dict, {"clip_mini.": "cond_stage_model."})
+        return comfy.utils.state_dict_prefix_replace(state_dict, {f"clip_{CLIP_NAME}.": "cond_stage_model."})
 
     def process_vae_state_dict(self, state_dict):
         return {"vae_scale": torch.tensor(1.0), "vae_shift": torch.tensor(0.0), **state_dict}

@@ -3,13 +3,14 @@
 from dataclasses import dataclass
 from typing import Any
 
-from comfy.controlnet import ControlNet
+import torch
 from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..sg_models.adapters.adapter import Adapter
 from ..sg_models.graph.scene_graph import SceneGraph
+from ..sg_models.layers.graph_batch import GraphBatch
+from .file_identity import FileIdentity
 
 CATEGORY = "scene graph"
 
@@ -18,21 +19,6 @@ AdapterSocket = io.Custom("SG_ADAPTER")
 EmbedsSocket = io.Custom("SG_EMBEDS")
 BertSocket = io.Custom("SG_BERT")
 LayoutSocket = io.Custom("SG_LAYOUT")
-
-
-@dataclass(frozen=True)
-class LoadedAdapter:
-    """An adapter file whose weights are under ComfyUI's memory management.
-
-    `file` is the file without its tensors, which have moved into `patcher.model`. `identity` is equal for two loads of
-    the same unchanged file.
-    """
-
-    file: Adapter
-    patcher: ModelPatcher
-    identity: tuple[str, int]
-    controlnet: ControlNet | None = None  # of variants (iii) and (iv)
-    knowledge: ModelPatcher | None = None  # Structure-CLIP's knowledge encoder, of variants (ii) and (vii)
 
 
 @dataclass(frozen=True)
@@ -46,28 +32,31 @@ class LoadedBert:
 
 
 @dataclass(frozen=True)
-class GraphEmbeds:
-    """Grounding tokens of B scene graphs, and those that stand for "no graph", made by one adapter."""
+class EncodedGraph:
+    """A scene graph as the graph encoder of an adapter sees it."""
 
-    tokens: Tensor  # [B, T, D + 5]
-    null_tokens: Tensor  # [B, T, D + 5]
-    made_by: tuple[str, int]
+    graph: SceneGraph
+    batch: GraphBatch  # of this one graph, with its phrase vectors
+    objects: Tensor  # [O, D]
+    relations: Tensor  # [R, D]
+
+    def to(self, device: torch.device) -> "EncodedGraph":
+        """The same on a device."""
+        return EncodedGraph(self.graph, self.batch.to(device), self.objects.to(device), self.relations.to(device))
 
 
 @dataclass(frozen=True)
-class ObjectEmbeds:
-    """A scene graph's objects and relations as a layout adapter's graph encoder sees them."""
+class EncodedGraphs:
+    """Some scene graphs, one for each picture of a batch, encoded by one adapter."""
 
-    graph: SceneGraph
-    data: Any  # its PyG batch
-    objects: Tensor  # [O, D]
-    relations: Tensor  # [R, D]
-    made_by: tuple[str, int]
+    graphs: tuple[EncodedGraph, ...]
+    made_by: FileIdentity
 
 
 @dataclass(frozen=True)
 class LoadedLayout:
-    """The layouts of B scene graphs as the ControlNet of one adapter is given them."""
+    """The layouts of G scene graphs, one for each picture of a batch, as one adapter made them."""
 
-    control: Tensor  # [B, K, h, w]
-    made_by: tuple[str, int]
+    graphs: tuple[EncodedGraph, ...]
+    control: Tensor  # [G, K, h, w], what the adapter's ControlNet is given, at the size that was asked for
+    made_by: FileIdentity

@@ -5,18 +5,12 @@ from comfy_api.latest import io
 
 from ..sg_models.graph.caption import caption
 from ..sg_models.graph.scene_graph import SceneGraph
-from .adapter_kinds import STRUCTURE_CLIP, check_kind
-from .phrase_vectors import caption_states, word_means
-from .socket_types import CATEGORY, AdapterSocket, LoadedAdapter, SceneGraphSocket
+from .graph_features import check_clip, check_clip_size, word_encoder
+from .loaded_adapter import LoadedStructureClip, check_kind
+from .phrase_vectors import caption_states
+from .socket_types import CATEGORY, AdapterSocket, SceneGraphSocket
 
-NO_CLIP = (
-    "Structure-CLIP Encode got no CLIP: the checkpoint that it comes from holds no text encoder. Connect the CLIP "
-    "output of a Load Checkpoint node whose file has one."
-)
-WRONG_CLIP = (
-    "This CLIP has words of {got} numbers, but {name} was trained on {base} with {wanted}. Connect the CLIP output of "
-    "the Load Checkpoint node that loads {base}."
-)
+NODE = "Structure-CLIP Encode"
 
 
 class SGStructureCLIPEncode(io.ComfyNode):
@@ -24,7 +18,7 @@ class SGStructureCLIPEncode(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="SGStructureCLIPEncode",
-            display_name="Structure-CLIP Encode",
+            display_name=NODE,
             category=CATEGORY,
             description="A scene graph as conditioning: its caption, read by CLIP, with the knowledge of its triples "
             "added. For a model with the LoRA that was trained on it.",
@@ -55,28 +49,16 @@ class SGStructureCLIPEncode(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, scene_graph: SceneGraph, clip, adapter: LoadedAdapter, knowledge: float) -> io.NodeOutput:
+    def execute(cls, scene_graph: SceneGraph, clip, adapter: LoadedStructureClip, knowledge: float) -> io.NodeOutput:
         # importing this takes torch-geometric with it: over a second that ComfyUI's start must not pay
         from ..sg_models.adapters.structure_clip import graph_knowledge, with_knowledge
 
-        check_kind(adapter, "Structure-CLIP Encode", STRUCTURE_CLIP)
-        if clip is None:
-            raise ValueError(NO_CLIP)
+        check_kind(adapter, NODE, LoadedStructureClip)
+        check_clip(clip, adapter.file, NODE)
         states = caption_states(clip, caption(scene_graph))  # [1, 77, D]
         encoder = adapter.knowledge.model
+        check_clip_size(states, "captions", encoder.dim, adapter.file)
         comfy.model_management.load_models_gpu([adapter.knowledge])
-        told = graph_knowledge([scene_graph], lambda words: checked_words(words, clip, adapter), encoder)
+        triples = graph_knowledge([scene_graph], word_encoder(clip, adapter), encoder)
         weight = knowledge * adapter.file.config["knowledge_weight"]
-        return io.NodeOutput([[with_knowledge(states, told.to(states), weight), {}]])
-
-
-def checked_words(words: list[str], clip, adapter: LoadedAdapter):
-    """Word vectors [P, W] for an adapter's knowledge encoder; raises `ValueError` in words for another base's CLIP."""
-    encoder = adapter.knowledge.model
-    vectors = word_means(clip, words, encoder.length)
-    wanted = encoder.word.in_features
-    if vectors.shape[1] != wanted:
-        raise ValueError(
-            WRONG_CLIP.format(got=vectors.shape[1], name=adapter.file.name, base=adapter.file.base, wanted=wanted)
-        )
-    return vectors.to(adapter.knowledge.load_device)
+        return io.NodeOutput([[with_knowledge(states, triples.to(states), weight), {}]])

@@ -1,7 +1,7 @@
 """Turns public GLIGEN weights for Stable Diffusion 2.1 into a start for training gated self-attention.
 
     python train/convert_igligen.py --source longlian/igligen-sd2.1-v1.0 --revision fp16
-    python train/train_gsa.py --base sd21-base --init-from models/scene_graph/igligen-start-sd21-base.safetensors
+    python train/train_gsa.py --base sd21-base --init-from runs/igligen-start-sd21-base.safetensors
 
 IGLIGEN's gated self-attention has the shapes and names of ours, and has seen millions of boxes. Its position net has
 not: it makes tokens of phrases and boxes alone, where ours come from graphs, so that part starts anew.
@@ -18,12 +18,12 @@ from torch import Tensor
 from sg_models.adapters.adapter import Adapter, AdapterError, write_adapter
 from sg_models.adapters.variants import CLIP, GSA_START
 from train.bases.ldm_names import block_addresses
-from train.bases.model_folders import ADAPTERS
 from train.bases.stable_diffusion_2 import CONTEXT_DIM, release_that_predicts
 from train.conditioning.grounded_unet import block_sizes
 from train.running.command_line import run
 
 DATASET = "igligen"
+RUNS = Path("runs")
 
 
 @dataclass
@@ -33,7 +33,7 @@ class Config:
     revision: str | None = None
     """of a hub id; IGLIGEN keeps its weights in fp32 and fp16"""
     out: Path | None = None
-    """models/scene_graph/igligen-start-<base>.safetensors if left out"""
+    """runs/igligen-start-<base>.safetensors if left out: not beside the adapters, which ComfyUI lists"""
 
 
 def gated_attention(unet: UNet2DConditionModel) -> dict[str, Tensor]:
@@ -64,7 +64,7 @@ def main(config: Config) -> None:
         )
     base = release_that_predicts(prediction_type).name
     sizes = {"token_dim": token_dim, "position_frequencies": 0, "blocks": block_sizes(unet)}
-    out = config.out or ADAPTERS / f"igligen-start-{base}.safetensors"
+    out = config.out or RUNS / f"igligen-start-{base}.safetensors"
     write_adapter(out, Adapter(GSA_START, base, prediction_type, CLIP, sizes, DATASET, 0, gated_attention(unet)))
     print(out)
 

@@ -12,6 +12,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, TypeVar
 
+import torch
 from torch import Tensor, nn
 
 from ..bases.known_bases import BASES, V_PREDICTION
@@ -55,18 +56,35 @@ class Adapter:
             raise AdapterError(f"{self.name} is an adapter of kind {self.kind}; one of kind {kind} is needed here")
 
 
-def build_module(file: Adapter, make: Callable[[], Module], tensors: Mapping[str, Tensor]) -> Module:
-    """The module that `make` makes from a file's configuration, once it is sure that these `tensors` of it fit.
+def build_module(
+    file: Adapter, make: Callable[..., Module], tensors: Mapping[str, Tensor], assign: bool = False, **host: Any
+) -> Module:
+    """The module that `make(**host)` makes from a file's configuration, with these `tensors` of it as its weights.
 
-    Raises `AdapterError` where they do not, or where the configuration makes no module.
+    The weights have the `dtype` and `device` of `host`, else float32 and where they are. They are copies, unless
+    `assign` asks for the file's own tensors wherever those need no conversion: then whoever changes the module changes
+    the file's contents. Raises `AdapterError` where the tensors do not fit, or where the configuration makes no module.
+    """
+    _check_fits(file, make, tensors)
+    dtype, device = host.get("dtype") or torch.float32, host.get("device")
+    module = make(**host)
+    module.load_state_dict({k: tensor.to(device=device, dtype=dtype) for k, tensor in tensors.items()}, assign=assign)
+    return module
+
+
+def _check_fits(file: Adapter, make: Callable[..., Module], tensors: Mapping[str, Tensor]) -> None:
+    """Raises `AdapterError` as `build_module`.
+
+    The shapes are those of a plain module without storage: a host's operations may make their weights when they are
+    loaded, as ComfyUI's do on Windows, and a damaged configuration may ask for more memory than there is.
     """
     try:
-        module = make()
+        plan = make(device="meta")
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:  # sizes missing or no sizes at all
         raise AdapterError(
             f"{file.name} has a damaged scene_graph.config ({error!r}); write it again with the training script"
         ) from error
-    here = {name: tensor.shape for name, tensor in module.state_dict().items()}
+    here = {name: tensor.shape for name, tensor in plan.state_dict().items()}
     there = {name: tensor.shape for name, tensor in tensors.items()}
     wrong = sorted(name for name in here.keys() | there.keys() if here.get(name) != there.get(name))
     if wrong:
@@ -74,7 +92,6 @@ def build_module(file: Adapter, make: Callable[[], Module], tensors: Mapping[str
             f"{file.name} does not hold what its header describes: {wrong[0]} and {len(wrong) - 1} more tensors "
             "are missing, unknown or of another size"
         )
-    return module
 
 
 def write_adapter(path: Path, adapter: Adapter) -> None:

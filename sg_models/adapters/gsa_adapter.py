@@ -3,6 +3,7 @@
 Its state dict is the adapter file's tensors, name for name.
 """
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -21,18 +22,15 @@ from .structure_clip import KNOWLEDGE
 from .variants import GSA
 
 
-def build_adapter(file: Adapter, **host: Any) -> "GSAAdapter":
-    """The module that an adapter file describes, its weights not yet loaded; `host` as for `GSAAdapter`.
+def build_gsa_adapter(file: Adapter, assign: bool = False, **host: Any) -> "GSAAdapter":
+    """The module that an adapter file of kind `gsa` describes, with its weights.
 
-    Raises `AdapterError` where the file's configuration or tensors do not make such a module.
+    `assign` as for `build_module`, `host` as for `GSAAdapter`. Raises `AdapterError` where the file's configuration or
+    tensors do not make such a module.
     """
     file.check_kind(GSA)
-    return build_module(file, lambda: GSAAdapter(file.config, **host), gsa_tensors(file))
-
-
-def gsa_tensors(file: Adapter) -> dict[str, Tensor]:
-    """The tensors of an adapter file that are `GSAAdapter`'s: all but a frozen knowledge encoder's."""
-    return {name: tensor for name, tensor in file.state_dict.items() if not name.startswith(KNOWLEDGE)}
+    tensors = {name: tensor for name, tensor in file.state_dict.items() if not name.startswith(KNOWLEDGE)}
+    return build_module(file, functools.partial(GSAAdapter, file.config), tensors, assign, **host)
 
 
 class GSAAdapter(nn.Module):
@@ -80,6 +78,10 @@ class GSAAdapter(nn.Module):
     def forward(self, graphs: GraphBatch) -> Tensor:
         """A batch of graphs → grounding tokens [B, T, D + 5]."""
         objects, relations = self.graph_encoder(graphs.x, graphs.edge_attr, graphs.edge_index)
+        return self.ground(objects, relations, graphs)
+
+    def ground(self, objects: Tensor, relations: Tensor, graphs: GraphBatch) -> Tensor:
+        """What the graph encoder makes of a batch, objects [O, G] and relations [R, G] → tokens [B, T, D + 5]."""
         boxes = keep_given(self.box_predictor(objects, relations, graphs), graphs)
         return self.grounding(objects, relations, boxes, graphs)
 

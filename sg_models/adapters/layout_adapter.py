@@ -3,6 +3,7 @@
 Its state dict is the adapter file's tensors under `graph_encoder.` and `layout.`, name for name.
 """
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -21,16 +22,15 @@ from .variants import LAYOUT_CONTROLNET
 CONTROLNET = "controlnet."  # the prefix of the ControlNet's tensors, under LDM's names
 
 
-def build_layout_adapter(file: Adapter, **host: Any) -> "LayoutAdapter":
-    """The layout half of an adapter file of kind `layout-controlnet`, with its weights; `host` as for `LayoutAdapter`.
+def build_layout_adapter(file: Adapter, assign: bool = False, **host: Any) -> "LayoutAdapter":
+    """The layout half of an adapter file of kind `layout-controlnet`, with its weights.
 
-    Raises `AdapterError` where the file's configuration or tensors do not make such a module.
+    `assign` as for `build_module`, `host` as for `LayoutAdapter`. Raises `AdapterError` where the file's configuration
+    or tensors do not make such a module.
     """
     file.check_kind(LAYOUT_CONTROLNET)
     tensors = {name: tensor for name, tensor in file.state_dict.items() if not name.startswith(CONTROLNET)}
-    module = build_module(file, lambda: LayoutAdapter(file.config, **host), tensors)
-    module.load_state_dict(tensors)
-    return module
+    return build_module(file, functools.partial(LayoutAdapter, file.config), tensors, assign, **host)
 
 
 class LayoutAdapter(nn.Module):

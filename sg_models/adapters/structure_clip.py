@@ -28,9 +28,7 @@ def build_knowledge(file: Adapter) -> KnowledgeEncoder:
     """
     sizes = file.config.get("knowledge", {})
     tensors = {k.removeprefix(KNOWLEDGE): v.float() for k, v in file.state_dict.items() if k.startswith(KNOWLEDGE)}
-    module = build_module(file, lambda: KnowledgeEncoder(**sizes), tensors)
-    module.load_state_dict(tensors)
-    return module.requires_grad_(False).eval()
+    return build_module(file, lambda **host: KnowledgeEncoder(**sizes, **host), tensors).requires_grad_(False).eval()
 
 
 def graph_knowledge(graphs: Sequence[SceneGraph], encode_words: EncodeWords, encoder: KnowledgeEncoder) -> Tensor:

@@ -66,6 +66,15 @@ def phrases_of(kind: str) -> list[str]:
     return [v.phrases for v in VARIANTS.values() if v.kind == kind]
 
 
+def files_in_words(kind: str) -> str:
+    """Which files are of a kind, for a sentence: `variant v, vi or vii, such as vi-gsa-clip-sg-mini`."""
+    of_kind = [v for v in VARIANTS.values() if v.kind == kind]
+    *first, last = (v.name for v in of_kind)
+    example = next((v for v in of_kind if v.phrases == CLIP), of_kind[0])
+    names = f"{', '.join(first)} or {last}" if first else last
+    return f"variant {names}, such as {example.adapter_names('sg-mini')[0].removesuffix('.safetensors')}"
+
+
 def structure_clip_name(base: str) -> str:
     """The file of Structure-CLIP's knowledge encoder on a base, which (ii) and (vii) start from."""
     return f"{STRUCTURE_CLIP}-{base}.safetensors"

@@ -11,6 +11,17 @@ from torch import Tensor
 
 from .whole_file import whole_file
 
+BEGINNING = 200  # bytes: enough to tell what a file is
+_PAGE = "it is a web page, saved in the place of the file that it links to; download that file itself"
+IN_ITS_PLACE = {
+    b"version https://git-lfs.github.com": "it is a Git LFS pointer, which stands for the weights in a repository; "
+    "run git lfs pull there, or download the file itself",
+    b"<!doctype html": _PAGE,
+    b"<html": _PAGE,
+    b"pk\x03\x04": "it is a zip archive or a PyTorch checkpoint (.ckpt, .pt) under another name; get the weights as "
+    ".safetensors",
+}
+
 
 class WeightsFileError(ValueError):
     """A file of weights is missing, damaged, or not what it is used as."""
@@ -42,6 +53,14 @@ def _opened(path: Path) -> Iterator[Any]:
         with safe_open(path, "pt") as file:
             yield file
     except SafetensorError as error:
-        raise WeightsFileError(
-            f"{path} is not a readable .safetensors file ({error}); it may be cut short: download or copy it again"
-        ) from error
+        raise WeightsFileError(f"{path} is not a readable .safetensors file: {_what_it_is(path, error)}") from error
+
+
+def _what_it_is(path: Path, error: SafetensorError) -> str:
+    """What a file holds that is no .safetensors, by how it begins, and what to do."""
+    with path.open("rb") as file:
+        start = file.read(BEGINNING).lstrip().lower()
+    for first, what in IN_ITS_PLACE.items():
+        if start.startswith(first):
+            return what
+    return f"{error}; it may be cut short: download or copy it again"

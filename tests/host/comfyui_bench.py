@@ -18,6 +18,7 @@ import comfy.options  # noqa: E402
 
 comfy.options.enable_args_parsing()
 
+import comfy.conds  # noqa: E402
 import comfy.sample  # noqa: E402
 import comfy.sd  # noqa: E402
 import folder_paths  # noqa: E402
@@ -94,6 +95,10 @@ class Bench:
     def embeds(self, adapter: str = "loud", graph: str = CHAIN) -> Any:
         return run("GraphEncoder", scene_graph=parse(graph), clip=self.clip, adapter=self.adapters[adapter])[0]
 
+    def tokens(self, adapter: str = "loud", graph: str = CHAIN) -> tuple[torch.Tensor, torch.Tensor]:
+        """A graph's tokens, and those for "no graph"."""
+        return grounding_tokens(self.adapters[adapter], self.embeds(adapter, graph))
+
     def apply(self, adapter_name: str = "loud", graph: str = CHAIN, **changes: Any) -> tuple:
         arguments = {
             "model": self.model,
@@ -139,6 +144,16 @@ def run(node: str, **inputs: Any) -> tuple:
 def pack(module: str) -> Any:
     """A module of the pack, under the name that ComfyUI gave it."""
     return import_module(f"{str(PACK).replace('.', '_x_')}.{module}")
+
+
+def grounding_tokens(adapter: Any, embeds: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    return pack("nodes.gated_attention_nodes").grounding_tokens(adapter, embeds)
+
+
+def attached(model: Any, conditioning: list, tokens: torch.Tensor) -> list:
+    """A conditioning that carries tokens for the gated self-attention of a patched model."""
+    patch = model.model_options["transformer_options"]["patches"]["middle_patch"][0]
+    return patch.attach(conditioning, comfy.conds.CONDRegular(tokens))
 
 
 def parse(text: str) -> Any:

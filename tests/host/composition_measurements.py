@@ -9,10 +9,13 @@ from typing import Any
 
 # isort: split
 from comfyui_bench import (
+    CFG,
     CHAIN,
     OTHER,
+    STEPS,
     Bench,
     Spy,
+    attached,
     difference,
     error_of,
     measurement,
@@ -29,9 +32,11 @@ import comfy.model_management
 import torch
 from comfy.ldm.modules.attention import optimized_attention
 from comfy_api.torch_helpers import set_torch_compile_wrapper
+from comfy_extras.nodes_rebatch import LatentRebatch
 
 import nodes
 
+THIRD = "small green star | right of | large red triangle"
 WIDE = (16, 24)  # latents that are not square
 
 
@@ -101,8 +106,7 @@ def replaced_attention(bench: Bench) -> dict:
 def combined(bench: Bench) -> dict:
     """ConditioningCombine: the UNet's answers to two graphs are averaged, as those to two prompts are."""
     model, positive, negative = bench.apply()
-    patch = attention_patch(model)
-    second = patch.attach(bench.positive, bench.embeds(graph=OTHER).tokens)
+    second = attached(model, bench.positive, bench.tokens(graph=OTHER)[0])
     (both,) = nodes.ConditioningCombine().combine(positive, second)
     spy = Spy(model)
     latents = bench.sample(spy.model, both, negative, steps=1)
@@ -121,7 +125,7 @@ def concatenated(bench: Bench) -> dict:
     more = bench.prompt("a red circle")
     (after,) = nodes.ConditioningConcat().concat(positive, more)
     (longer,) = nodes.ConditioningConcat().concat(bench.positive, more)
-    before = attention_patch(model).attach(longer, bench.embeds().tokens)
+    before = attached(model, longer, bench.tokens()[0])
     latents = bench.sample(model, after, negative)
     return {
         "order": difference(latents, bench.sample(model, before, negative)),
@@ -167,7 +171,62 @@ def layout_per_picture(bench: Bench) -> dict:
         bench.sample(bench.model, *controlled(bench, adapter, layout=one), noise=bench.noise[i : i + 1])
         for i, one in enumerate(layouts)
     ]
-    return {"difference": difference(together, torch.cat(apart)), "between": difference(*apart)}
+    several = {"adapter": adapter, "width": 128, "height": 128}
+    embeds = [run("GraphEncoder", scene_graph=parse(g), clip=bench.clip, adapter=adapter)[0] for g in (CHAIN, OTHER)]
+    (batched,) = run("SGBatchEmbeds", embeds_1=embeds[0], embeds_2=embeds[1])
+    layout, boxes, masks, drawing, semantic_map = run("LayoutPredictor", embeds=batched, **several)
+    return {
+        "difference": difference(together, torch.cat(apart)),
+        "between": difference(*apart),
+        "predicted_together": difference(layout.control, both.control),
+        "sizes": [[len(frame) for frame in boxes], *(len(part) for part in (masks, drawing, semantic_map))],
+    }
+
+
+@measurement
+def parts_of_a_batch(bench: Bench) -> dict:
+    """Core's nodes take a batch of three pictures apart: each keeps its graph, or its layout, as it keeps its noise."""
+    graphs = (CHAIN, OTHER, THIRD)
+    adapter = write_layout_adapter(bench, "parted-controlnet", seed=8)
+    embeds = batched("SGBatchEmbeds", "embeds", [bench.embeds(graph=graph) for graph in graphs])
+    layout = batched("SGBatchLayouts", "layout", [predicted(bench, adapter, graph)[0] for graph in graphs])
+
+    def attention(latent: dict | None) -> tuple:
+        return bench.apply(embeds=embeds, latent=latent)
+
+    def controlnet(latent: dict | None) -> tuple:
+        return bench.model, *controlled(bench, adapter, layout=layout, latent=latent)
+
+    three = {"samples": torch.zeros(3, 4, 16, 16)}
+    (second,) = nodes.LatentFromBatch().frombatch(three, 1, 1)
+    (pair, rest) = LatentRebatch.execute([three], [2]).args[0]
+    six = {"samples": torch.zeros(6, 4, 16, 16)}
+    found: dict[str, Any] = {}
+    for name, applied in (("attention", attention), ("controlnet", controlnet)):
+        whole = ksampler(applied(None), three)
+        found[name] = {
+            "second": difference(ksampler(applied(second), second), whole[1:2]),
+            "first_instead": difference(ksampler(applied({"samples": second["samples"]}), second), whole[1:2]),
+            "rebatched": difference(torch.cat([ksampler(applied(part), part) for part in (pair, rest)]), whole),
+            "begun_anew": difference(ksampler(applied(six), six)[:3], ksampler(applied(None), six)[:3]),
+            "not_told": error_of(lambda applied=applied: ksampler(applied(None), second)),
+            "other_latent": error_of(lambda applied=applied: ksampler(applied(second), three)),
+        }
+    return found
+
+
+def ksampler(applied: tuple, latent: dict) -> torch.Tensor:
+    """Latents of core's KSampler, with the noise of the latent's places in its batch."""
+    model, positive, negative = applied
+    return nodes.common_ksampler(model, 7, STEPS, CFG, "ddim", "simple", positive, negative, latent)[0]["samples"]
+
+
+def batched(node: str, socket: str, parts: list) -> Any:
+    """Several, chained through a node that joins two."""
+    joined = parts[0]
+    for part in parts[1:]:
+        (joined,) = run(node, **{f"{socket}_1": joined, f"{socket}_2": part})
+    return joined
 
 
 @measurement
@@ -179,12 +238,10 @@ def wrong_batches(bench: Bench) -> dict:
         predicted(bench, adapter, size=size)[0]
         for adapter, size in ((one, (128, 128)), (one, (64, 128)), (two, (128, 128)))
     )
-    embeds = run("GraphEncoder", scene_graph=parse(CHAIN), clip=bench.clip, adapter=one)[0]
     return {
         "embeds_of_two": error_of(
             lambda: run("SGBatchEmbeds", embeds_1=bench.embeds(), embeds_2=bench.embeds("other"))
         ),
-        "layout_embeds": error_of(lambda: run("SGBatchEmbeds", embeds_1=embeds, embeds_2=embeds)),
         "layouts_of_two": error_of(lambda: run("SGBatchLayouts", layout_1=layout, layout_2=other)),
         "sizes": error_of(lambda: run("SGBatchLayouts", layout_1=layout, layout_2=small)),
     }
@@ -310,7 +367,3 @@ def cores_gligen(bench: Bench) -> dict:
         got = ours(x, torch.cat([content, everywhere_and_valid], dim=-1), (8, 6))
         found[width] = {"difference": difference(got, expected), "from_nothing": difference(expected, x)}
     return found
-
-
-def attention_patch(model: Any) -> Any:
-    return model.model_options["transformer_options"]["patches"]["middle_patch"][0]

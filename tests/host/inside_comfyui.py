@@ -24,6 +24,7 @@ from comfyui_bench import (
     PACK,
     Bench,
     Spy,
+    attached,
     difference,
     error_of,
     measurement,
@@ -40,7 +41,7 @@ import composition_measurements  # noqa: F401 (these two register their measurem
 import torch
 import variant_measurements  # noqa: F401
 from comfy.model_base import ModelType
-from comfy_extras.nodes_model_advanced import ModelSamplingDiscrete
+from comfy_extras.nodes_model_advanced import ModelSamplingContinuousEDM, ModelSamplingDiscrete
 from safetensors.torch import save_file
 
 import nodes
@@ -68,16 +69,15 @@ def graph_matters(bench: Bench) -> dict:
 @measurement
 def unet_calls(bench: Bench) -> dict:
     """Positive and negative in one call per step; the negative has the nulls."""
-    embeds = bench.embeds()
-    model, positive, negative = bench.apply(embeds=embeds)
+    model, positive, negative = bench.apply()
     spy = Spy(model)
     bench.sample(spy.model, positive, negative)
-    rows = spy.tokens[0]
+    tokens, nulls = bench.tokens()
     kinds = [
-        "null" if torch.equal(row, embeds.null_tokens[0]) else "graph" if torch.equal(row, embeds.tokens[0]) else "?"
-        for row in rows
+        "null" if torch.equal(row, nulls[0]) else "graph" if torch.equal(row, tokens[0]) else "?"
+        for row in spy.tokens[0]
     ]
-    return {"batches": spy.batches, "rows": sorted(kinds), "valid": embeds.tokens[0, :, -1].sum().item()}
+    return {"batches": spy.batches, "rows": sorted(kinds), "valid": tokens[0, :, -1].sum().item()}
 
 
 @measurement
@@ -117,13 +117,12 @@ def negative_left_alone(bench: Bench) -> dict:
 @measurement
 def zeroed_negative(bench: Bench) -> dict:
     """ConditioningZeroOut copies a positive's extras: the negative gets the nulls all the same."""
-    embeds = bench.embeds()
     zeroed = nodes.ConditioningZeroOut().zero_out(bench.positive)[0]
-    model, positive, negative = bench.apply(embeds=embeds, negative=zeroed)
+    model, positive, negative = bench.apply(negative=zeroed)
     spy = Spy(model)
     bench.sample(spy.model, positive, negative)
-    nulls = sum(torch.equal(row, embeds.null_tokens[0]) for row in spy.tokens[0])
-    return {"batches": spy.batches, "nulls": nulls}
+    _, nulls = bench.tokens()
+    return {"batches": spy.batches, "nulls": sum(torch.equal(row, nulls[0]) for row in spy.tokens[0])}
 
 
 @measurement
@@ -190,10 +189,8 @@ def batch(bench: Bench) -> dict:
 @measurement
 def areas(bench: Bench) -> dict:
     """Two areas, two graphs, one model."""
-    embeds = bench.embeds(graph=OTHER)
     model, left, negative = bench.apply()
-    patch = model.model_options["transformer_options"]["patches"]["middle_patch"][0]
-    right = patch.attach(bench.positive, embeds.tokens)
+    right = attached(model, bench.positive, bench.tokens(graph=OTHER)[0])
     left = nodes.ConditioningSetArea().append(left, 64, 128, 0, 0, 1.0)[0]
     right = nodes.ConditioningSetArea().append(right, 64, 128, 64, 0, 1.0)[0]
     latents = bench.sample(model, left + right, negative)
@@ -206,13 +203,13 @@ def areas(bench: Bench) -> dict:
 @measurement
 def padding(bench: Bench) -> dict:
     """What stands in tokens that are marked as padding changes nothing."""
-    embeds = bench.embeds()
-    other = embeds.tokens.clone()
+    other, _ = bench.tokens()
     other[..., : -pack("sg_models.layers.gated_attention").TOKEN_EXTRAS] += 5.0 * (1.0 - other[..., -1:])
-    changed = dataclasses.replace(embeds, tokens=other)
+    model, positive, negative = bench.apply()
+    changed = attached(model, positive, other)
     return {
         "padded": int((1.0 - other[..., -1]).sum()),
-        "difference": difference(bench.sample(*bench.apply(embeds=changed)), bench.sample(*bench.apply())),
+        "difference": difference(bench.sample(model, changed, negative), bench.sample(model, positive, negative)),
     }
 
 
@@ -271,9 +268,7 @@ def phrases(bench: Bench) -> dict:
 @measurement
 def grounding_tokens(bench: Bench) -> dict:
     """Tokens and nulls of the loud adapter, for comparison with the library alone."""
-    embeds = bench.embeds()
-    bench.tensors["tokens"] = embeds.tokens
-    bench.tensors["null_tokens"] = embeds.null_tokens
+    bench.tensors["tokens"], bench.tensors["null_tokens"] = bench.tokens()
     return {"graph": CHAIN, "adapter": str(bench.paths["loud"])}
 
 
@@ -285,15 +280,37 @@ def fake_model(config: Any, model_type: ModelType) -> Any:
 @measurement
 def bases(bench: Bench) -> dict:
     """What this project calls the models that ComfyUI loads, and those that ModelSamplingDiscrete sets right."""
-    name = pack("nodes.gated_attention_nodes").base_and_prediction
+    tell = pack("nodes.loaded_base").base_and_prediction
     sd2 = comfy.supported_models.SD20({"context_dim": 1024})
     corrected = ModelSamplingDiscrete().patch(bench.model, "v_prediction", False)[0]
     return {
-        "sg-mini": name(bench.model, "sd21"),
-        "sd21-base": name(fake_model(sd2, ModelType.EPS), "sd21"),
-        "sd21": name(fake_model(sd2, ModelType.V_PREDICTION), "sd21"),
-        "corrected": name(corrected, "sd21"),
+        name: tell(model, "sd21", "A node")
+        for name, model in {
+            "sg-mini": bench.model,
+            "sd21-base": fake_model(sd2, ModelType.EPS),
+            "sd21": fake_model(sd2, ModelType.V_PREDICTION),
+            "corrected": corrected,
+        }.items()
     }
+
+
+@measurement
+def samplings(bench: Bench) -> dict:
+    """What a model predicts by core's nodes that set its sampling, or why none of this project's bases does."""
+    tell = pack("nodes.loaded_base").base_and_prediction
+    found: dict[str, Any] = {}
+    for node, kinds in (
+        (ModelSamplingDiscrete, ("eps", "v_prediction", "lcm", "x0", "img_to_img", "img_to_img_flow")),
+        (ModelSamplingContinuousEDM, ("v_prediction", "edm", "eps")),
+    ):
+        for kind in kinds:
+            options = (False,) if node is ModelSamplingDiscrete else (120.0, 0.002)
+            model = node().patch(bench.model, kind, *options)[0]
+            try:
+                found[f"{node.__name__}.{kind}"] = tell(model, "sg-mini", "A node")[1]
+            except ValueError as error:
+                found[f"{node.__name__}.{kind}"] = str(error)
+    return found
 
 
 @measurement
@@ -304,6 +321,8 @@ def errors(bench: Bench) -> dict:
     broken.write_bytes(bench.paths["loud"].read_bytes()[:1000])
     foreign = BASE_DIRECTORY / "models" / "scene_graph" / "foreign.safetensors"
     save_file({"weight": torch.zeros(1)}, foreign)
+    pointer = BASE_DIRECTORY / "models" / "scene_graph" / "pointer.safetensors"
+    pointer.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 12345\n")
     crowd = "\n".join(f"dog#{n}" for n in range(1, 19))
     sd15 = fake_model(comfy.supported_models.SD15({"context_dim": 768}), ModelType.EPS)
     edm = fake_model(comfy.supported_models.SD20({"context_dim": 1024}), ModelType.V_PREDICTION_EDM)
@@ -320,6 +339,7 @@ def errors(bench: Bench) -> dict:
         "too_many": error_of(lambda: bench.embeds(graph=crowd)),
         "missing": error_of(lambda: run("SGAdapterLoader", adapter_name="nowhere.safetensors")),
         "broken": error_of(lambda: bench.load(broken)),
+        "pointer": error_of(lambda: bench.load(pointer)),
         "foreign": error_of(lambda: bench.load(foreign)),
         "other_base": error_of(lambda: bench.apply(embeds=sd21_embeds, adapter=sd21_adapter)),
         "other_family": error_of(lambda: bench.apply(model=sd15)),

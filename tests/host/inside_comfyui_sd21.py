@@ -94,7 +94,7 @@ def measure() -> dict[str, torch.Tensor]:
 
     (gsa,) = run("SGAdapterLoader", adapter_name="gsa.safetensors")
     (embeds,) = run("GraphEncoder", scene_graph=graph, clip=clip, adapter=gsa)
-    tensors |= {"tokens": embeds.tokens, "null_tokens": embeds.null_tokens}
+    tensors["tokens"], tensors["null_tokens"] = pack("nodes.gated_attention_nodes").grounding_tokens(gsa, embeds)
     (layout_adapter,) = run("SGAdapterLoader", adapter_name="controlnet.safetensors")
     (objects,) = run("GraphEncoder", scene_graph=graph, clip=clip, adapter=layout_adapter)
     layout = run("LayoutPredictor", adapter=layout_adapter, embeds=objects, width=SIDE, height=SIDE)[0]

@@ -54,11 +54,30 @@ def test_each_picture_of_a_batch_may_have_its_own_graph(measured, case, apart):
     assert result["difference"] < 1e-3 < SEEN < result[apart]
 
 
+@pytest.mark.parametrize("way", ["attention", "controlnet"])
+def test_a_part_of_a_batch_keeps_its_graphs(measured, way):
+    result = measured["parts_of_a_batch"][way]
+    assert max(result["second"], result["rebatched"]) < 1e-3 < SEEN < result["first_instead"]
+    assert result["begun_anew"] == 0.0
+
+
+@pytest.mark.parametrize(("way", "what"), [("attention", "graphs"), ("controlnet", "layouts")])
+def test_a_part_of_a_batch_that_is_not_told_is_refused_in_words(measured, way, what):
+    result = measured["parts_of_a_batch"][way]
+    assert f"got 3 {what} for a batch of 1" in result["not_told"]
+    assert "a latent of 1 pictures, and the sampler draws 3" in result["other_latent"]
+
+
+def test_layouts_of_batched_graphs_are_those_of_each(measured):
+    result = measured["layout_per_picture"]
+    assert result["predicted_together"] == 0.0
+    assert result["sizes"] == [[3, 2], 5, 2, 2]
+
+
 @pytest.mark.parametrize(
     ("case", "words"),
     [
         ("embeds_of_two", "two different adapters"),
-        ("layout_embeds", "Batch Layouts"),
         ("layouts_of_two", "two different adapters"),
         ("sizes", "16 × 16 and 8 × 16"),
     ],

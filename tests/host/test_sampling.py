@@ -97,6 +97,24 @@ def test_bases_are_told_apart(measured):
 
 
 @pytest.mark.parametrize(
+    ("node", "predicted"),
+    [
+        ("ModelSamplingDiscrete.eps", "epsilon"),
+        ("ModelSamplingDiscrete.v_prediction", "v_prediction"),
+        ("ModelSamplingDiscrete.lcm", "epsilon"),
+        ("ModelSamplingDiscrete.x0", "A node needs a model that predicts the noise or v"),
+        ("ModelSamplingDiscrete.img_to_img", "was set to IMG_TO_IMG"),
+        ("ModelSamplingDiscrete.img_to_img_flow", "was set to IMG_TO_IMG_FLOW"),
+        ("ModelSamplingContinuousEDM.eps", "epsilon"),
+        ("ModelSamplingContinuousEDM.v_prediction", "v_prediction"),
+        ("ModelSamplingContinuousEDM.edm", "was set to EDM"),
+    ],
+)
+def test_what_a_patched_model_predicts_is_told_or_refused(measured, node, predicted):
+    assert predicted in measured["samplings"][node]
+
+
+@pytest.mark.parametrize(
     ("case", "words"),
     [
         ("no_clip", "got no CLIP"),
@@ -104,6 +122,7 @@ def test_bases_are_told_apart(measured):
         ("too_many", "at most 16"),
         ("missing", "not found"),
         ("broken", "not a readable .safetensors file"),
+        ("pointer", "Git LFS pointer"),
         ("foreign", "not a scene-graph adapter"),
         ("other_base", "the loaded model is SG-Mini"),
         ("other_family", "got SD15"),

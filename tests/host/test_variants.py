@@ -65,6 +65,45 @@ def test_layout_outputs_fit_cores_nodes(measured):
     assert result["colours"] > 2, "the drawing is blank"
 
 
+@pytest.mark.parametrize("size", ["192x96", "96x192", "256x256"])
+def test_a_layout_is_refitted_to_the_picture(measured, size):
+    assert measured["layout_of_another_size"][size] == [0.0, 0.0], "a layout is the same for whatever size it was asked"
+
+
+def test_two_passes_of_two_sizes_share_their_conditionings(measured):
+    assert measured["layout_through_two_passes"] == {"large": 0.0, "again": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("case", "said"),
+    [
+        ("encoder", ("Encode Scene Graph is not the one of SG-Mini", "loud.safetensors", "Load Checkpoint")),
+        ("structure_clip", ("Structure-CLIP Encode is not the one of SG-Mini", "structure-clip-sg-mini")),
+        ("two_in_one", ("is not the one of SG-Mini",)),
+        ("none", ("Structure-CLIP Encode got no CLIP",)),
+    ],
+)
+def test_another_bases_clip_is_refused_in_words(measured, case, said):
+    message = measured["other_clips"][case]
+    assert all(word in message for word in said), message
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("gsa-start", "start for training, not an adapter"),
+        ("layout", "train/train_controlnet.py with --layout"),
+        ("from-the-future", "of kind from-the-future, which this version does not know"),
+    ],
+)
+def test_a_file_that_draws_nothing_says_what_it_is_for(measured, kind, words):
+    assert words in measured["files_for_training"][kind]
+
+
+def test_a_file_that_was_replaced_is_another_one(measured):
+    assert all(measured["replaced_file"].values()), measured["replaced_file"]
+
+
 @pytest.mark.parametrize(
     ("case", "said"),
     [
@@ -73,6 +112,9 @@ def test_layout_outputs_fit_cores_nodes(measured):
         ("attention_embeds_in_layout", ("Predict Layout", "Encode Scene Graph")),
         ("other_layout", ("another adapter", "Load Scene Graph Adapter")),
         ("other_base", ("SD 2.1", "SG-Mini")),
+        ("other_family", ("Apply Layout ControlNet needs", "SD15", "SG-Mini")),
+        ("wide_positive", ("positive prompt has words of 1024", "wrong-path.safetensors", "128", "Load Checkpoint")),
+        ("wide_negative", ("negative prompt has words of 768", "SG-Mini")),
         ("no_bert", ("for-bert.safetensors", "Load BERT Phrase Encoder")),
         ("wrong_bert", ("384", "128", "Load BERT Phrase Encoder")),
         ("no_such_bert", ("nowhere", "download", "text_encoders")),

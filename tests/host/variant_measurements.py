@@ -1,8 +1,11 @@
 """What the nodes of variants (ii) to (v) and (vii) do in ComfyUI: see `inside_comfyui.py`, which imports this."""
 
+import dataclasses
 import json
 import logging
+import os
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 # isort: split
@@ -26,8 +29,10 @@ from comfyui_bench import (
 # isort: split
 import comfy.cldm.cldm
 import comfy.ops
+import comfy.supported_models
 import comfy.utils
 import torch
+from comfy.model_base import ModelType
 
 import nodes
 
@@ -189,6 +194,36 @@ def predicted_layout(bench: Bench) -> dict:
 
 
 @measurement
+def layout_of_another_size(bench: Bench) -> dict:
+    """A layout that was predicted for another size than the picture's, which a second pass at twice the size meets."""
+    adapter = write_layout_adapter(bench, "refitted", seed=10)
+    found = {}
+    for size in ((192, 96), (96, 192), (256, 256)):
+        noise = torch.randn(1, 4, size[1] // 8, size[0] // 8, generator=torch.Generator().manual_seed(4))
+
+        def drawn(predicted_for: tuple[int, int], noise: torch.Tensor = noise) -> torch.Tensor:
+            layout = predicted(bench, adapter, size=predicted_for)[0]
+            return bench.sample(bench.model, *controlled(bench, adapter, layout=layout), noise=noise)
+
+        right = drawn(size)
+        found["x".join(map(str, size))] = [difference(drawn(other), right) for other in ((128, 128), (512, 512))]
+    return found
+
+
+@measurement
+def layout_through_two_passes(bench: Bench) -> dict:
+    """The same conditionings in two passes of two sizes: each has the layout of its size, and nothing is left over."""
+    adapter = write_layout_adapter(bench, "two-passes", seed=11)
+    conditionings = controlled(bench, adapter)
+    noise = torch.randn(1, 4, 32, 32, generator=torch.Generator().manual_seed(5))
+    first = bench.sample(bench.model, *conditionings)
+    large = bench.sample(bench.model, *conditionings, noise=noise, denoise=0.5)
+    layout = predicted(bench, adapter, size=(256, 256))[0]
+    alone = bench.sample(bench.model, *controlled(bench, adapter, layout=layout), noise=noise, denoise=0.5)
+    return {"large": difference(large, alone), "again": difference(first, bench.sample(bench.model, *conditionings))}
+
+
+@measurement
 def wrong_paths(bench: Bench) -> dict:
     """What a user reads who connects an adapter to the wrong node."""
     layout = write_layout_adapter(bench, "wrong-path", seed=7)
@@ -200,6 +235,7 @@ def wrong_paths(bench: Bench) -> dict:
     loaded = run("SGBertLoader", bert_name=BERT, hub_id="")[0]
     sd21 = write_file("sd21-controlnet", "layout-controlnet", LAYOUT, controlled_state(layout, bench), base="sd21")
     for_sd21 = bench.load(sd21)
+    not_its_own = made_by(for_sd21, predicted(bench, layout)[0])
     return {
         "controlnet_in_attention": error_of(lambda: bench.apply(adapter=layout, embeds=made)),
         "attention_in_controlnet": error_of(
@@ -209,9 +245,10 @@ def wrong_paths(bench: Bench) -> dict:
             lambda: run("LayoutPredictor", adapter=layout, embeds=bench.embeds(), width=128, height=128)
         ),
         "other_layout": error_of(lambda: controlled(bench, other, layout=predicted(bench, layout)[0])),
-        "other_base": error_of(
-            lambda: controlled(bench, for_sd21, layout=predicted(bench, for_sd21)[0], model=bench.model)
-        ),
+        "other_base": error_of(lambda: controlled(bench, for_sd21, layout=not_its_own, model=bench.model)),
+        "other_family": error_of(lambda: controlled(bench, layout, model=fake_sd15())),
+        "wide_positive": error_of(lambda: controlled(bench, layout, positive=[[torch.zeros(1, 77, 1024), {}]])),
+        "wide_negative": error_of(lambda: controlled(bench, layout, negative=[[torch.zeros(1, 77, 768), {}]])),
         "no_bert": error_of(lambda: run("GraphEncoder", scene_graph=graph, clip=bench.clip, adapter=bert)),
         "wrong_bert": error_of(lambda: run("GraphEncoder", scene_graph=graph, adapter=bert, bert=loaded)),
         "no_such_bert": error_of(lambda: run("SGBertLoader", bert_name="nowhere", hub_id="")),
@@ -219,6 +256,67 @@ def wrong_paths(bench: Bench) -> dict:
             lambda: run("SGStructureCLIPEncode", scene_graph=graph, clip=bench.clip, adapter=loud, knowledge=1.0)
         ),
     }
+
+
+def fake_sd15() -> Any:
+    """As much of a Stable Diffusion 1.5 as is asked when a base is told from another."""
+    config = comfy.supported_models.SD15({"context_dim": 768})
+    return SimpleNamespace(model=SimpleNamespace(model_config=config, model_type=ModelType.EPS), object_patches={})
+
+
+@measurement
+def other_clips(bench: Bench) -> dict:
+    """What a user reads who connects another base's CLIP, wherever one goes."""
+    (shipped,) = (PACK / "models" / "scene_graph").glob("structure-clip-sg-mini*")
+    structure_clip = bench.load(shipped)
+    no_base = SimpleNamespace(tokenizer=SimpleNamespace())  # such as SDXL's, which has two in one
+    sd1 = SimpleNamespace(tokenizer=SimpleNamespace(clip_name="l", clip="clip_l"))
+    graph, loud = parse(CHAIN), bench.adapters["loud"]
+
+    def encode(clip: Any) -> Any:
+        return run("SGStructureCLIPEncode", scene_graph=graph, clip=clip, adapter=structure_clip, knowledge=1.0)
+
+    return {
+        "encoder": error_of(lambda: run("GraphEncoder", scene_graph=graph, clip=sd1, adapter=loud)),
+        "structure_clip": error_of(lambda: encode(sd1)),
+        "two_in_one": error_of(lambda: encode(no_base)),
+        "none": error_of(lambda: encode(None)),
+    }
+
+
+@measurement
+def files_for_training(bench: Bench) -> dict:
+    """What a user reads who loads what training starts from."""
+    kinds = ("gsa-start", "layout", "from-the-future")
+    paths = {kind: write_file(f"of-kind-{kind}", kind, {}, {"a": torch.zeros(1)}) for kind in kinds}
+    return {kind: error_of(lambda path=path: bench.load(path)) for kind, path in paths.items()}
+
+
+@measurement
+def replaced_file(bench: Bench) -> dict:
+    """A file of the same size and time in the place of another is another file, as BERT's is."""
+    path = write_adapter("replaced", seed=1, gate=0.0)
+    node, other = nodes.NODE_CLASS_MAPPINGS["SGAdapterLoader"], write_adapter("replacing", seed=2, gate=1.0)
+    first, print_before = bench.load(path), node.fingerprint_inputs(adapter_name=path.name)
+    same = bench.load(path).identity == first.identity
+    stat = path.stat()
+    path.write_bytes(other.read_bytes().ljust(stat.st_size)[: stat.st_size])
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    bert = nodes.NODE_CLASS_MAPPINGS["SGBertLoader"]
+    folder = pack("nodes.bert_nodes").bert_folder(BERT)
+    told = {"bert_name": BERT, "hub_id": ""}
+    return {
+        "same": same,
+        "unchanged": path.stat().st_mtime_ns == stat.st_mtime_ns and path.stat().st_size == stat.st_size,
+        "other": bench.load(path).identity != first.identity,
+        "fingerprint": node.fingerprint_inputs(adapter_name=path.name) != print_before,
+        "bert_files": len(bert.fingerprint_inputs(**told)) == sum(p.is_file() for p in folder.iterdir()),
+    }
+
+
+def made_by(adapter: Any, what: Any) -> Any:
+    """Embeds or a layout, said to be of another adapter than the one that made it."""
+    return dataclasses.replace(what, made_by=adapter.identity)
 
 
 def controlled_state(adapter: Any, bench: Bench) -> dict[str, torch.Tensor]:

@@ -6,7 +6,7 @@ from diffusers import ControlNetModel
 from torch import Tensor
 
 from sg_models.adapters.adapter import Adapter, AdapterError, read_adapter
-from sg_models.adapters.gsa_adapter import build_adapter, gsa_tensors
+from sg_models.adapters.gsa_adapter import build_gsa_adapter
 from sg_models.adapters.layout_adapter import CONTROLNET, build_layout_adapter
 from sg_models.adapters.phrase_features import GraphFeatures
 from sg_models.adapters.structure_clip import build_knowledge
@@ -87,10 +87,9 @@ def _with_lora(base: BaseModel, file: Adapter, variant: Variant) -> StructureCli
 
 
 def _with_gsa(base: BaseModel, file: Adapter, encode: GraphFeatures) -> GSAConditioner:
-    module = build_adapter(file)
+    module = build_gsa_adapter(file)
     if file.config["blocks"] != block_sizes(base.unet):
         raise AdapterError(f"{file.name} was made for a UNet of other sizes than {base.name}'s")
-    module.load_state_dict({name: tensor.float() for name, tensor in gsa_tensors(file).items()})
     module.to(base.device).requires_grad_(False).eval()
     attach(base.unet, module)
     return GSAConditioner(base, module, encode)

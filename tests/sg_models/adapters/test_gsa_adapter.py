@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from sg_models.adapters.gsa_adapter import GSAAdapter
+from sg_models.adapters.adapter import Adapter
+from sg_models.adapters.gsa_adapter import GSAAdapter, build_gsa_adapter
 from sg_models.adapters.phrase_features import Features, phrase_features
 from sg_models.graph.formats import parse_scene_graph
 from sg_models.graph.scene_graph import SceneGraph, SceneGraphError
@@ -168,3 +169,47 @@ def test_tokens_reach_every_parameter_of_encoder_layout_and_grounding():
     (tokens.square().sum() + made.null_tokens(1).square().sum()).backward()
     used = [p for part in (made.graph_encoder, made.layout, made.grounding) for p in part.named_parameters()]
     assert [name for name, p in used if p.grad is None or not p.grad.abs().max() > 0] == []
+
+
+def adapter_file(state: dict[str, Tensor]) -> Adapter:
+    return Adapter("gsa", "sg-mini", "epsilon", "clip", CONFIG, "none", 0, state)
+
+
+@pytest.mark.parametrize("assign", [False, True])
+def test_a_built_adapter_has_the_files_weights(assign: bool):
+    state = {name: tensor.clone() for name, tensor in adapter().state_dict().items()}
+    built = build_gsa_adapter(adapter_file(state), assign)
+    for name, tensor in built.state_dict().items():
+        assert torch.equal(tensor, state[name])
+        assert (tensor.data_ptr() == state[name].data_ptr()) == assign, "copies, unless the file's own are asked for"
+
+
+def test_a_built_adapter_has_the_dtype_that_is_asked_for():
+    halves = {name: tensor.half() for name, tensor in adapter().state_dict().items()}
+    for assign in (False, True):
+        built = build_gsa_adapter(adapter_file(halves), assign)
+        assert {tensor.dtype for tensor in built.state_dict().values()} == {torch.float32}
+        assert all(parameter.requires_grad for parameter in built.parameters())
+
+
+class LateLinear(torch.nn.Linear):
+    """A layer whose weights come into being when they are loaded, as ComfyUI's do on Windows with dynamic VRAM."""
+
+    def __init__(self, *sizes: int, bias: bool = True, **factory) -> None:
+        torch.nn.Module.__init__(self)
+        self.weight = self.bias = None
+
+    def _load_from_state_dict(self, state, prefix, metadata, strict, missing, unexpected, errors) -> None:
+        for name in ("weight", "bias"):
+            if prefix + name in state:
+                setattr(self, name, torch.nn.Parameter(state[prefix + name]))
+
+
+class LateOperations:
+    Linear, LayerNorm, Embedding = LateLinear, torch.nn.LayerNorm, torch.nn.Embedding
+
+
+def test_weights_may_come_into_being_when_they_are_loaded():
+    state = adapter().state_dict()
+    built = build_gsa_adapter(adapter_file(state), assign=True, operations=LateOperations)
+    assert built.state_dict().keys() == state.keys()

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from sg_models.adapters.adapter import read_adapter
-from sg_models.adapters.variants import KINDS, PHRASE_ENCODERS, VARIANTS, find_variant, phrases_of
+from sg_models.adapters.variants import KINDS, PHRASE_ENCODERS, VARIANTS, files_in_words, find_variant, phrases_of
 from sg_models.bases.known_bases import BASES, find_base
 
 MODELS = Path(__file__).resolve().parents[3] / "models"
@@ -33,6 +33,12 @@ def test_every_row_is_found_by_its_kind_and_phrases():
             assert variant.phrases in phrases_of(variant.kind)
     with pytest.raises(KeyError, match="no variant is gsa with other phrases"):
         find_variant("gsa", "other")
+
+
+def test_files_of_a_kind_in_words():
+    assert files_in_words("gsa") == "variant v, vi or vii, such as vi-gsa-clip-sg-mini"
+    assert files_in_words("layout-controlnet") == "variant iii or iv, such as iv-controlnet-clip-sg-mini"
+    assert files_in_words("structure-clip") == "variant ii, such as structure-clip-sg-mini"
 
 
 def test_every_base_is_found_by_what_it_is():

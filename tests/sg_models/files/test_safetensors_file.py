@@ -84,3 +84,21 @@ def test_a_missing_file_and_a_folder_are_refused_by_name(tmp_path: Path):
     for path in (tmp_path / "none.safetensors", tmp_path):
         with pytest.raises(WeightsFileError, match="there is no file .*" + path.name):
             read_weights(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 12345\n", "Git LFS pointer.*git lfs pull"),
+        (b"<!DOCTYPE html>\n<html><body>Sign in to download", "web page.*download that file itself"),
+        (b"\n  <html lang='en'>" + b" " * 500, "web page"),
+        (b"PK\x03\x04" + bytes(300), "PyTorch checkpoint.*as .safetensors"),
+        (bytes(3), "cut short"),
+        (b"", "cut short"),
+    ],
+)
+def test_what_was_saved_in_the_place_of_weights_is_named(content: bytes, what: str, tmp_path: Path):
+    path = tmp_path / "weights.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(WeightsFileError, match=f"weights.safetensors is not a readable .safetensors file: .*{what}"):
+        read_weights(path)
