@@ -197,10 +197,11 @@ def check(name: str, found: dict[str, Any]) -> None:
         lines = [f'  "{key}": {json.dumps(value)}' for key, value in found.items()]
         path.write_text("{\n" + ",\n".join(lines) + "\n}\n", "utf-8")
     golden = json.loads(path.read_text("utf-8"))
-    assert golden.pop("defaults", {}).items() <= found.get("defaults", {}).items()
+    settings = golden.pop("defaults", {})
     by = {key: deviation(found[key], values) for key, values in golden.items()}
     said = [f"{key}, deviation {by[key]:.1e}: {found[key]} instead of {golden[key]}" for key in by]
     assert all(value <= TOLERANCE for value in by.values()), "\n".join([name, *said])
+    assert {setting: found["defaults"].get(setting) for setting in settings} == settings
 
 
 def deviation(found: list, golden: list) -> float:
@@ -253,7 +254,7 @@ def test_structure_clip(own: dict, files: Path):
 
 def test_structure_clip_takes_the_hardest_negatives_from_step_100_on(own: dict, files: Path):
     """Weights stand still, so that the losses around that step say nothing but which negatives they are of."""
-    config = structure_clip_config(own, files, batch_size=2, learning_rate=0.0, steps=200, stop_at=102)
+    config = structure_clip_config(own, files, batch_size=2, pictures=4, learning_rate=0.0, steps=200, stop_at=102)
     train_structure_clip.main(config)
     check("train_structure_clip_hardest", {"loss": logged_losses(config.run_dir)[98:]})
 
@@ -264,7 +265,8 @@ def test_text_encoder(own: dict, tmp_path: Path):
 
 
 def test_autoencoder(own: dict):
-    check("train_autoencoder", numbers(train_autoencoder.main, train_autoencoder.Config(**own, pictures=32)))
+    config = train_autoencoder.Config(**own, pictures=32, batch_size=8)
+    check("train_autoencoder", numbers(train_autoencoder.main, config))
 
 
 def test_base(own: dict, files: Path, tmp_path: Path):

@@ -68,7 +68,7 @@ CONDITIONS = Conditions(said(WITH), said(WITHOUT))
 GUIDED = [(0.0, WITHOUT), (1.0, WITH), (2.0, 2 * WITH - WITHOUT), (4.0, WITHOUT + 4 * (WITH - WITHOUT))]
 
 
-@pytest.mark.parametrize(("guidance", "expected"), GUIDED, ids=lambda value: str(value))
+@pytest.mark.parametrize(("guidance", "expected"), GUIDED, ids=["0", "1", "2", "4"])
 def test_guidance_goes_from_without_the_prompt_to_with_it_and_beyond(base: Base, guidance: float, expected: Tensor):
     noise = torch.ones(SHAPE)
     latents = sample_latents(base, CONDITIONS, noise, steps=3, guidance=guidance)
