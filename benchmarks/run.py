@@ -58,14 +58,14 @@ def main() -> None:
             "training": (sys.executable, HERE / "training.py", CACHE / "sd21-base.safetensors"),
             "sampling": (comfyui_python(), HERE / "inside_comfyui.py", COMFYUI, REPOSITORY, comfyui, device),
         }
-        results = {name: measured(RESULTS / f"{name}.json", command, resume) for name, command in parts.items()}
+        results = {name: load_or_measure(RESULTS / f"{name}.json", command, resume) for name, command in parts.items()}
     text = page(**results)
     with whole_file(PAGE) as file:
         file.write_text(text, "utf-8")
     print(text)
 
 
-def measured(result: Path, command: Sequence[object], resume: bool) -> dict[str, Any]:
+def load_or_measure(result: Path, command: Sequence[object], resume: bool) -> dict[str, Any]:
     """What a part writes to its result file."""
     if not (resume and result.is_file()):
         words = [str(part) for part in (*command, result)]

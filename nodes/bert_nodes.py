@@ -76,7 +76,7 @@ class SGBertLoader(io.ComfyNode):
 
     @classmethod
     def execute(cls, bert_name: str, hub_id: str) -> io.NodeOutput:
-        return io.NodeOutput(load_bert(downloaded(hub_id) if bert_name == DOWNLOAD else bert_folder(bert_name)))
+        return io.NodeOutput(load_bert(download(hub_id) if bert_name == DOWNLOAD else bert_folder(bert_name)))
 
 
 def bert_names() -> list[str]:
@@ -93,7 +93,7 @@ def bert_folder(name: str) -> Path:
     return folders[name]
 
 
-def downloaded(hub_id: str) -> Path:
+def download(hub_id: str) -> Path:
     """The folder of a model of the hub, fetched unless it is there already; the user has asked for it."""
     from huggingface_hub import snapshot_download
 

@@ -36,7 +36,7 @@ def main() -> None:
 
 
 def _print(file: GraphFile, to: str, printed: int) -> int:
-    """Print a file's graphs; the lines of one graph are set off from those of the next by an empty line."""
+    """Prints a file's graphs; the lines of one graph are set off from those of the next by an empty line."""
     for warning in file.warnings():
         print(f"warning: {warning}", file=sys.stderr)
     for graph in file.reading.graphs:

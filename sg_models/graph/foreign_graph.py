@@ -38,7 +38,7 @@ class ForeignGraph:
         self._named: dict[str, list[int]] = {}
 
     def add_object(self, object_id: Any, name: Any, attributes: Any, box: Box | None, path: str) -> None:
-        """Add an object, under an id unless that is None. Raises `SceneGraphError` for an id or a name of another kind
+        """Adds an object, under an id unless that is None. Raises `SceneGraphError` for an id or a name of another kind
         than text or number, and text."""
         key = None if object_id is None else _checked_id(object_id)
         if key in self._positions:
@@ -81,7 +81,7 @@ class ForeignGraph:
                 self.left_out.note("attribute", limit, f"{path}.attributes[{i}]")
 
     def add_relation(self, subject: int | None, predicate: Any, object_: int | None, path: str) -> None:
-        """Add a relation between positions as `find` gives them."""
+        """Adds a relation between positions as `find` gives them."""
         if predicate is None or (isinstance(predicate, str) and not predicate.strip()):
             self.left_out.note("relation", "an empty predicate", path)
         elif subject is None or object_ is None:

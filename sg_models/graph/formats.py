@@ -27,7 +27,7 @@ __all__ = [
 
 
 def parse_scene_graph(source: str | Mapping[str, Any] | Sequence[Any]) -> SceneGraph:
-    """Read one scene graph from text in any format, or from JSON that is parsed already; never changes
+    """Reads one scene graph from text in any format, or from JSON that is parsed already; never changes
     `source`.
 
     A list of one graph is that graph. What is left out of a foreign record goes to the log; `read_scene_graphs`
@@ -38,7 +38,7 @@ def parse_scene_graph(source: str | Mapping[str, Any] | Sequence[Any]) -> SceneG
 
 
 def parse_scene_graphs(source: str | Mapping[str, Any] | Sequence[Any]) -> list[SceneGraph]:
-    """Read a JSON list of scene graphs, as sg2im's files are; any single graph gives a list of one.
+    """Reads a JSON list of scene graphs, as sg2im's files are; any single graph gives a list of one.
 
     Log and errors as in `parse_scene_graph`, with the place in the list: `[3].objects[0].name`.
     """

@@ -15,13 +15,13 @@ class LeftOut:
         self._parents: list[str] = []
 
     def note(self, what: str, reason: str, path: str) -> None:
-        """Count one `what` ("relation", "box") at `path` that is left out for `reason`."""
+        """Counts one `what` ("relation", "box") at `path` that is left out for `reason`."""
         self._counts[what, reason] = self._counts.get((what, reason), 0) + 1
         self._first.setdefault((what, reason), self._place(path))
 
     @contextmanager
     def within(self, parent: str) -> Iterator[None]:
-        """Put `parent` in front of the places that are noted, and of the errors that are raised, inside the block."""
+        """Puts `parent` in front of the places that are noted, and of the errors that are raised, inside the block."""
         self._parents.append(parent)
         try:
             with located(parent):

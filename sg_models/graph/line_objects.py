@@ -40,7 +40,7 @@ class LineObjects:
         return position
 
     def describe(self, position: int, attributes: list[str]) -> None:
-        """Give the object further attributes; it can then be mentioned with them, too."""
+        """Gives the object further attributes; it can then be mentioned with them, too."""
         item = self.objects[position]
         has = set(map(plain_form, item.attributes))
         new = [attribute for attribute in attributes if plain_form(attribute) not in has]

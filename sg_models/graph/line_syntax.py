@@ -25,7 +25,7 @@ COPULAS = ("is", "are")
 
 
 def parse_lines(text: str) -> SceneGraph:
-    """Read the line syntax; objects are numbered in the order of their first mention.
+    """Reads the line syntax; objects are numbered in the order of their first mention.
 
     Raises `SceneGraphError` with the number of the line (from 1).
     """
@@ -148,7 +148,7 @@ def _read_box(tokens: list[Token]) -> Box:
 
 
 def format_lines(graph: SceneGraph) -> str:
-    """Write the line syntax, such that `parse_lines` gives the same graph back; every graph can be written."""
+    """Writes the line syntax, such that `parse_lines` gives the same graph back; every graph can be written."""
     labels = _labels(graph)
     lines: list[str] = []
     mentioned = 0  # objects 0 … mentioned-1 are written; keeping their order keeps their positions

@@ -45,7 +45,7 @@ class Reading:
 def read_scene_graphs(
     source: str | Mapping[str, Any] | Sequence[Any], size: Size | None = None, beside: Beside | None = None
 ) -> Reading:
-    """Read scene graphs from text in any format, or from JSON that is parsed already; never changes `source`.
+    """Reads scene graphs from text in any format, or from JSON that is parsed already; never changes `source`.
 
     `size` (width, height in pixels) is that of pictures whose size the source does not give, for boxes in pixels;
     `beside` is what stands beside a file. Raises `SceneGraphError`, and nothing else, for whatever is no scene graph.

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from sg_models.adapters.phrase_features import EncodeGraphs, Features
 from sg_models.graph.scene_graph import SceneGraph
+from sg_models.graph.spatial_wordings import spatial_meaning
 from sg_models.layers.graph_batch import UNKNOWN_RELATION, GraphBatch, Targets, graph_batch
 from sg_models.layers.layout import MASK_SIDE
 from train.data.dataset import Split
@@ -106,8 +107,9 @@ def sample_rng(index: int, purpose: int, seed: int) -> np.random.Generator:
 
 
 def spatial_place(predicate: str) -> int:
-    """A predicate's place in `RELATIONS`; `UNKNOWN_RELATION` for one that is not spatial."""
-    return RELATIONS.index(predicate) if predicate in RELATIONS else UNKNOWN_RELATION
+    """The place in `RELATIONS` of what a predicate says; `UNKNOWN_RELATION` for one that is not spatial."""
+    meaning = spatial_meaning(predicate)
+    return UNKNOWN_RELATION if meaning is None else RELATIONS.index(meaning)
 
 
 def no_features(graphs: Sequence[SceneGraph]) -> list[Features]:

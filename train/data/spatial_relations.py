@@ -7,9 +7,8 @@ gives *inside* and *surrounding*; otherwise the direction between the two centro
 import math
 
 from sg_models.graph.scene_graph import SceneGraph
+from sg_models.graph.spatial_wordings import ABOVE, BELOW, INSIDE, LEFT, RIGHT, SURROUNDING, spatial_meaning
 
-LEFT, RIGHT, ABOVE, BELOW = "left of", "right of", "above", "below"
-INSIDE, SURROUNDING = "inside", "surrounding"
 RELATIONS = (LEFT, RIGHT, ABOVE, BELOW, INSIDE, SURROUNDING)
 INVERSE = {LEFT: RIGHT, RIGHT: LEFT, ABOVE: BELOW, BELOW: ABOVE, INSIDE: SURROUNDING, SURROUNDING: INSIDE}
 
@@ -19,7 +18,7 @@ Point = tuple[float, float]
 
 def nests(graph: SceneGraph) -> bool:
     """Whether a graph says that one object is inside another."""
-    return any(relation.predicate in (INSIDE, SURROUNDING) for relation in graph.relations)
+    return any(spatial_meaning(relation.predicate) in (INSIDE, SURROUNDING) for relation in graph.relations)
 
 
 def box_contains(outer: Box, inner: Box) -> bool:

@@ -120,7 +120,8 @@ def test_a_predicate_that_is_not_spatial_is_no_part_of_any_loss():
     assert overlap_loss(placed, edges, both, graph_of) == overlap_loss(placed, edges[:, :1], both[:1], graph_of)
     assert relation_loss(placed, edges[:, 1:], both[1:]) == 0
     assert share_obeying(placed, batch_of(placed, edges, both, graph_of)) == 1.0
-    assert [spatial_place(name) for name in (LEFT, "riding")] == [PLACE[LEFT], UNKNOWN_RELATION]
+    said = (LEFT, "to the left of", "riding")
+    assert [spatial_place(name) for name in said] == [PLACE[LEFT], PLACE[LEFT], UNKNOWN_RELATION]
 
 
 def test_a_wrong_size_costs_more_than_a_wrong_place():
