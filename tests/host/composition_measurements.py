@@ -364,6 +364,6 @@ def cores_gligen(bench: Bench) -> dict:
         x, content = torch.randn(2, 48, width), torch.randn(2, 5, 1024)
         everywhere_and_valid = torch.tensor([0.0, 0.0, 1.0, 1.0, 1.0]).expand(2, 5, 5)
         expected = core(x, content)
-        got = ours(x, torch.cat([content, everywhere_and_valid], dim=-1), (8, 6))
+        got = ours(x, library.Grounding(torch.cat([content, everywhere_and_valid], dim=-1)), (8, 6))
         found[width] = {"difference": difference(got, expected), "from_nothing": difference(expected, x)}
     return found

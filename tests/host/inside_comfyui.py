@@ -101,7 +101,8 @@ def negative_left_alone(bench: Bench) -> dict:
     """Without `on_negative` the negative's half skips the layers, in the same UNet call, and is the base's own."""
     rows: list[int] = []
     blocks = bench.adapters["loud"].patcher.model.gated_attention
-    handle = blocks.block("middle_block.1").register_forward_pre_hook(lambda _, given: rows.append(len(given[0])))
+    attention = blocks.block("middle_block.1").attn
+    handle = attention.register_forward_pre_hook(lambda _, given: rows.append(len(given[0])))
     model, positive, negative = bench.apply(on_negative=False)
     spy = Spy(model)
     latents = bench.sample(spy.model, positive, negative)

@@ -15,7 +15,7 @@ from safetensors.torch import load_file  # noqa: E402
 from torch.utils._pytree import tree_map_only  # noqa: E402
 
 from sg_models.graph.formats import parse_scene_graph  # noqa: E402
-from sg_models.layers.gated_attention import visual_size  # noqa: E402
+from sg_models.layers.gated_attention import Grounding, visual_size  # noqa: E402
 from train.bases.base_model import BaseModel  # noqa: E402
 from train.bases.stable_diffusion_2 import load_checkpoint  # noqa: E402
 from train.conditioning.conditioners import GRAPH_PROMPT  # noqa: E402
@@ -103,10 +103,10 @@ def test_the_unets_say_the_same(base: BaseModel, sd21: Path, said_by_comfyui: di
             for part in (getattr(condition, "controlnet", None), condition.adapter):
                 if part is not None:
                     part.to(dtype)
-            told = conditions.unet_arguments(x, rows["timesteps"][0], context)
-            arguments |= tree_map_only(torch.Tensor, lambda tensor: tensor.to(dtype), told)
+            given = conditions.unet_arguments(x, rows["timesteps"][0], context)
+            arguments |= tree_map_only(torch.Tensor, lambda tensor: tensor.to(dtype), given)
     base.unet.to(dtype)
-    ours = base.unet(x, rows["timesteps"], context, **arguments).sample
+    ours = base.predict(x, rows["timesteps"], context, **arguments)
     assert relative_error(rows["out"], ours) <= TOLERANCES[precision]
 
 
@@ -120,7 +120,7 @@ def test_every_block_makes_the_same_of_the_same(base: BaseModel, sd21: Path, sai
     assert len(blocks.addresses) == BLOCKS
     for address in blocks.addresses:
         before, after = (said_by_comfyui[f"block.{address}.{end}"].to(DTYPES[precision]) for end in ("in", "out"))
-        ours = blocks.block(address)(before, tokens, visual_size(before.shape[1], (SIDE // 8, SIDE // 8)))
+        ours = blocks.block(address)(before, Grounding(tokens), visual_size(before.shape[1], (SIDE // 8, SIDE // 8)))
         assert relative_error(after, ours) <= TOLERANCES[precision], address
         # what a layer adds bears the rounding of the sum, which is larger
         assert relative_error(after - before, ours - before) <= 5 * TOLERANCES[precision], address
