@@ -111,6 +111,7 @@ def loss(model: nn.Module, x: Tensor, generator: torch.Generator, step: int) -> 
 def main(config: Config) -> None:
     crops = Crops(ShapesSplit(TRAIN, config.pictures), config.crop, config.seed)
     validation = as_tensor(ShapesSplit(VALIDATION, 16)).float() / 127.5 - 1
+    torch.manual_seed(config.seed)
     autoencoder = AutoencoderTiny(**sg_mini.AUTOENCODER)
     autoencoder.to(memory_format=torch.channels_last)
 

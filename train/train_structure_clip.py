@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from accelerate import PartialState
 from safetensors.torch import load_file
 from torch import Tensor
@@ -130,6 +131,7 @@ def knowledge_sizes(config: Config, towers: TextTower) -> dict[str, int]:
 
 def main(config: Config) -> None:
     data = open_dataset(config)
+    torch.manual_seed(config.seed)
     towers = load_towers(config)
     config.run_dir = config.run_dir or default_run_dir(STRUCTURE_CLIP, towers.base)
     sizes = knowledge_sizes(config, towers)

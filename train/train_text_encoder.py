@@ -113,6 +113,7 @@ def main(config: Config) -> None:
             value, figures = loss(model, validation(range(192)), torch.Generator(), 0)
         return {"val loss": value.item(), "val accuracy": figures["accuracy"]}
 
+    torch.manual_seed(config.seed)
     model = TextAndPicture()
     train(config, model, loss, pairs, report=report)
     write_weights(config.out, model.text.state_dict(), {})

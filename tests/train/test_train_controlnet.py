@@ -39,10 +39,11 @@ SIZES = {
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Previews in two steps, and few validation graphs: what is under test is the training."""
+    """Previews in two steps, and few validation pictures: what is under test is the training."""
     draw = previews.draw_graphs
     monkeypatch.setattr(previews, "draw_graphs", lambda *args, **kwargs: draw(*args, **({"steps": 2} | kwargs)))
     monkeypatch.setattr(train_layout, "VALIDATION_GRAPHS", 4)
+    monkeypatch.setattr(train_controlnet, "VALIDATION_PICTURES", 2)
 
 
 @pytest.fixture
@@ -175,7 +176,14 @@ def test_a_controlnet_starts_from_whole_weights_beside_a_frozen_unet_in_half(
     load = train_controlnet.load_training_base
     remember = lambda options: loaded.append(load(options)) or loaded[0]  # noqa: E731
     monkeypatch.setattr(train_controlnet, "load_training_base", remember)
-    changes = {"mixed_precision": "bf16", "half_unet": True, "learning_rate": 0.0}
+    changes = {
+        "mixed_precision": "bf16",
+        "half_unet": True,
+        "batch_size": 2,
+        "steps": 2,
+        "preview_every": 2,
+        "learning_rate": 0.0,
+    }
     config = controlnet_config(sg_mini_checkpoint, layout_file, tmp_path, **changes)
     train_controlnet.main(config)
     assert {p.dtype for p in loaded[0].unet.parameters()} == {torch.bfloat16}

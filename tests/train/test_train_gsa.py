@@ -54,7 +54,8 @@ def config(sg_mini_checkpoint: Path, tmp_path: Path) -> Config:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Previews in two steps instead of 25: what is under test is the training."""
+    """Previews in two steps instead of 25, and few validation pictures: what is under test is the training."""
+    monkeypatch.setattr(train_gsa, "VALIDATION_PICTURES", 2)
     draw = previews.draw_graphs
     monkeypatch.setattr(previews, "draw_graphs", lambda *args, **kwargs: draw(*args, **({"steps": 2} | kwargs)))
 
@@ -95,7 +96,7 @@ def test_the_frozen_unet_may_be_kept_in_the_precision_of_the_run(
     loaded = []
     load = train_gsa.load_training_base
     monkeypatch.setattr(train_gsa, "load_training_base", lambda options: loaded.append(load(options)) or loaded[0])
-    main(replace(config, mixed_precision="bf16", half_unet=True))
+    main(replace(config, mixed_precision="bf16", half_unet=True, batch_size=2, steps=2, preview_every=2))
     assert {p.dtype for p in loaded[0].unet.parameters()} == {torch.bfloat16}
     state = read_adapter(config.out).state_dict
     assert all(tensor.isfinite().all() for tensor in state.values())

@@ -36,6 +36,12 @@ def knowledge_file(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.fixture(autouse=True)
+def few_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few validation pictures: what is under test is the training."""
+    monkeypatch.setattr(train_lora, "VALIDATION_PICTURES", 2)
+
+
 @pytest.fixture
 def config(sg_mini_checkpoint: Path, knowledge_file: Path, tmp_path: Path) -> train_lora.Config:
     AcceleratorState._reset_state(True)
@@ -87,7 +93,7 @@ def test_beside_a_frozen_unet_in_half_the_lora_stays_whole(config: train_lora.Co
     load = train_lora.load_training_base
     monkeypatch.setattr(train_lora, "load_training_base", lambda options: loaded.append(load(options)) or loaded[0])
     monkeypatch.setattr(previews, "draw_graphs", lambda *args, **more: draw_graphs(*args, **({"steps": 2} | more)))
-    train_lora.main(replace(config, mixed_precision="bf16", half_unet=True))
+    train_lora.main(replace(config, mixed_precision="bf16", half_unet=True, batch_size=2, steps=2, preview_every=2))
     dtypes = {("lora_" in name, p.dtype) for name, p in loaded[0].unet.named_parameters()}
     assert dtypes == {(True, torch.float32), (False, torch.bfloat16)}
     tensors, _ = read_weights(config.out)
