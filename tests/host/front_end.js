@@ -23,9 +23,23 @@ async function start(browser, vue) {
   return page;
 }
 
+// Waits until nothing moves or grows any more, and in Nodes 2.0 until every node has its element.
+async function settle(page, vue) {
+  const look = (on) => JSON.stringify(window.app.graph._nodes.map((node) => [
+    node.id, ...node.pos, ...node.size, !on || Boolean(document.querySelector(`[data-node-id="${node.id}"]`)),
+  ]));
+  let before = null;
+  for (let same = 0, tries = 0; same < 4 && tries < 40; tries += 1) {
+    await page.waitForTimeout(150);
+    const now = await page.evaluate(look, Boolean(vue));
+    same = now === before && !now.includes('false') ? same + 1 : 0;
+    before = now;
+  }
+}
+
 async function open(page, { name, workflow, vue, bypass }) {
   await page.evaluate((w) => window.app.loadGraphData(w, true, true), workflow);
-  await page.waitForTimeout(2000);
+  await settle(page, vue);
   const nodes = await page.evaluate(() => window.app.graph._nodes.map((node) => ({
     id: node.id, type: node.type, pos: [...node.pos], size: [...node.size],
     red: Boolean(node.has_errors), known: node.type in window.LiteGraph.registered_node_types,
