@@ -4,7 +4,7 @@
 
 All cases of a size take turns in one process, several times over, and the fastest turn of each counts: what else a
 machine does only adds to it.
-The weights are the random ones of `tests/make_sd21.py`, in one precision for all.
+The weights are the random ones of `tests/full_size/make_sd21.py`, in one precision for all.
 """
 
 import asyncio

@@ -5,7 +5,7 @@
 What each part measured is kept in `runs/bench` as soon as it is done; with `--resume` only the parts missing there run.
 
 ComfyUI is looked for where the host tests look for it; the full-size weights are the random ones that
-`tests/make_sd21.py` writes, now if they are not there. On a GPU everything runs there, in bfloat16.
+`tests/full_size/make_sd21.py` writes, now if they are not there. On a GPU everything runs there, in bfloat16.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(REPOSITORY / "tests"), str(REPOSITORY / "tests" / "host"), str(REPOSITORY)]
+sys.path[:0] = [str(REPOSITORY / "tests" / "full_size"), str(REPOSITORY / "tests" / "host"), str(REPOSITORY)]
 
 import torch  # noqa: E402
 from comfyui_host import COMFYUI, NO_COMFYUI, comfyui_python  # noqa: E402
@@ -45,7 +45,7 @@ def main() -> None:
     if not (COMFYUI / "main.py").is_file():
         sys.exit(f"error: {NO_COMFYUI}")
     if not is_complete(CACHE):
-        subprocess.run([sys.executable, str(REPOSITORY / "tests" / "make_sd21.py")], check=True)
+        subprocess.run([sys.executable, str(REPOSITORY / "tests" / "full_size" / "make_sd21.py")], check=True)
     RESULTS.mkdir(parents=True, exist_ok=True)
     if not resume:
         for old in RESULTS.glob("*.json"):

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))  # for the scripts of this folder, which is no package
+# A folder of their own: beside `tests/train` and `tests/sg_models`, a script would take those for the packages.
+FULL_SIZE = Path(__file__).with_name("full_size")
+sys.path.insert(0, str(FULL_SIZE))
 
 
 @pytest.fixture(scope="session")
@@ -15,5 +17,5 @@ def sd21() -> Path:
     from make_sd21 import CACHE, is_complete
 
     if not is_complete(CACHE):
-        subprocess.run([sys.executable, str(Path(__file__).with_name("make_sd21.py"))], check=True)
+        subprocess.run([sys.executable, str(FULL_SIZE / "make_sd21.py")], check=True)
     return CACHE

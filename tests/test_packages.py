@@ -30,3 +30,10 @@ def test_every_folder_of_modules_is_a_package():
     for package in PACKAGES:
         for path in (REPOSITORY / package).rglob("*.py"):
             assert (path.parent / "__init__.py").exists(), f"{path.parent} would be left out of a wheel"
+
+
+def test_the_script_that_makes_full_size_weights_finds_the_packages(tmp_path: Path):
+    """Only slow tests run it, and beside `tests/train` it would take that folder for the package."""
+    script = REPOSITORY / "tests" / "full_size" / "make_sd21.py"
+    done = subprocess.run([sys.executable, str(script), "--help"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0 and "--out" in done.stdout, done.stderr

@@ -2,8 +2,8 @@
 
     python inside_comfyui_sd21.py <ComfyUI> <pack> <base directory> <output directory> <fp32 or bf16>
 
-The weights are random ones that `tests/make_sd21.py` wrote. Inputs and outputs of one UNet call per case, and of every
-gated layer, go to `tensors-<precision>.safetensors`.
+The weights are random ones that `tests/full_size/make_sd21.py` wrote. Inputs and outputs of one UNet call per case, and
+of every gated layer, go to `tensors-<precision>.safetensors`.
 """
 
 import asyncio

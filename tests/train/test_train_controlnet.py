@@ -39,9 +39,9 @@ SIZES = {
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Previews in two steps, and few validation pictures: what is under test is the training."""
+    """Previews in one step, and few validation pictures: what is under test is the training."""
     draw = previews.draw_graphs
-    monkeypatch.setattr(previews, "draw_graphs", lambda *args, **kwargs: draw(*args, **({"steps": 2} | kwargs)))
+    monkeypatch.setattr(previews, "draw_graphs", lambda *args, **kwargs: draw(*args, **({"steps": 1} | kwargs)))
     monkeypatch.setattr(train_layout, "VALIDATION_GRAPHS", 4)
     monkeypatch.setattr(train_controlnet, "VALIDATION_PICTURES", 2)
 

@@ -54,10 +54,10 @@ def config(sg_mini_checkpoint: Path, tmp_path: Path) -> Config:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Previews in two steps instead of 25, and few validation pictures: what is under test is the training."""
+    """Previews in one step instead of 25, and few validation pictures: what is under test is the training."""
     monkeypatch.setattr(train_gsa, "VALIDATION_PICTURES", 2)
     draw = previews.draw_graphs
-    monkeypatch.setattr(previews, "draw_graphs", lambda *args, **kwargs: draw(*args, **({"steps": 2} | kwargs)))
+    monkeypatch.setattr(previews, "draw_graphs", lambda *args, **kwargs: draw(*args, **({"steps": 1} | kwargs)))
 
 
 def test_writes_an_adapter_that_changes_what_the_base_draws(config: Config, quick: None, sg_mini_checkpoint: Path):

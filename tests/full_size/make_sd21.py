@@ -1,6 +1,6 @@
 """Writes Stable Diffusion 2.1 at its full size with random weights: what the slow tests and the benchmarks run on.
 
-    python tests/make_sd21.py
+    python tests/full_size/make_sd21.py
 
 The official weights are on no machine that tests may count on. These have their names, shapes and dtype, are seeded,
 and lie in a cache folder: a single-file checkpoint for each prediction type, a diffusers folder of the first one, and
