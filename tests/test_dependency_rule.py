@@ -127,7 +127,7 @@ def test_all_packages_and_wings_are_seen():
     for package, wings in WINGS.items():
         assert {path.parent.name for path in (REPOSITORY / package).glob("*/__init__.py")} == set(wings)
     assert {"train.train_gsa", "train.sample", "train.compare"} <= SCRIPTS
-    assert WORLDS == {"train.data.shapes"}
+    assert WORLDS == {"train.data.shapes", "train.data.prepared"}
 
 
 @pytest.mark.parametrize(

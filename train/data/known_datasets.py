@@ -2,8 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from train.data.dataset import Dataset
+from train.data.prepared.prepared_dataset import Prepared
 from train.data.shapes.shapes_dataset import Shapes
 from train.running.command_line import UsageError
 
@@ -13,11 +15,28 @@ class DatasetOptions:
     """Which data set, and whatever any of them must know."""
 
     dataset: str = Shapes.name
-    """shapes, the made-up world of SG-Mini"""
+    """shapes, the made-up world of SG-Mini; or what prepare.py prepared: vg, vg-open, vg150, coco, laion-sg, folder or
+    layouts"""
+    data: Path | None = None
+    """the folder that prepare.py was given, for every data set but Shapes"""
+
+
+def prepared(options: DatasetOptions) -> Dataset:
+    """What `prepare.py` wrote; raises `UsageError` where no folder is named or nothing was prepared there."""
+    if options.data is None:
+        raise UsageError(f"where is {options.dataset}? write --data <the folder that train/prepare.py was given>")
+    return Prepared(options.dataset, options.data)
 
 
 DATASETS: dict[str, Callable[[DatasetOptions], Dataset]] = {
     Shapes.name: lambda options: Shapes(),
+    "vg": prepared,
+    "vg-open": prepared,
+    "vg150": prepared,
+    "coco": prepared,
+    "laion-sg": prepared,
+    "folder": prepared,
+    "layouts": prepared,
 }
 
 
