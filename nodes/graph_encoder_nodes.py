@@ -45,6 +45,16 @@ class GraphEncoder(io.ComfyNode):
                     optional=True,
                     tooltip="From Load BERT Phrase Encoder, for an adapter that was trained on BERT phrases.",
                 ),
+                io.Int.Input(
+                    "layout_seed",
+                    default=0,
+                    min=0,
+                    max=0xFFFFFFFFFFFFFFFF,
+                    control_after_generate=io.ControlAfterGenerate.fixed,
+                    optional=True,
+                    tooltip="Each seed places the objects anew, by all that the graph says; 0 is the one layout that "
+                    "the adapter finds best. Boxes that the graph gives stay. Set it to randomize for variety.",
+                ),
             ],
             outputs=[
                 EmbedsSocket.Output(
@@ -58,13 +68,22 @@ class GraphEncoder(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, scene_graph: SceneGraph, adapter: LoadedGraphAdapter, clip=None, bert: LoadedBert | None = None
+        cls,
+        scene_graph: SceneGraph,
+        adapter: LoadedGraphAdapter,
+        clip=None,
+        bert: LoadedBert | None = None,
+        layout_seed: int = 0,
     ) -> io.NodeOutput:
+        # importing this takes networkx with it, which ComfyUI's start must not pay
+        from ..sg_models.adapters.varied_layouts import vary_layouts
+
         check_kind(adapter, NODE, LoadedGatedAttention, LoadedLayoutControlNet)
         patcher = adapter.patcher
         patcher.model.check_fits(scene_graph)
         features = graph_features(scene_graph, adapter, clip, bert, NODE)
         comfy.model_management.load_models_gpu([patcher])
+        [scene_graph] = vary_layouts(patcher.model, [scene_graph], features, [layout_seed])
         batch = graph_batch([scene_graph], features).to(patcher.load_device)
         objects, relations = patcher.model.graph_encoder(batch.x, batch.edge_attr, batch.edge_index)
         encoded = EncodedGraph(scene_graph, batch, objects, relations)

@@ -31,7 +31,9 @@ class Config(BaseOptions):
     n: int = 4
     """pictures per graph"""
     seed: int = 0
-    """picture k of every graph starts from the k-th noise of this seed"""
+    """picture k of every graph starts from the k-th noise of this seed, and has the layout of seed + k"""
+    vary_layouts: bool = True
+    """whether pictures of one graph get layouts of their own; the first one of seed 0 has the layout as predicted"""
     steps: int = STEPS
     guidance: float | None = None
     """classifier-free guidance; if left out, what serves the variant best"""
@@ -55,10 +57,13 @@ def main(config: Config) -> None:
     jobs = [(name, k) for name in graphs for k in range(config.n)]
     for start in tqdm(range(0, len(jobs), config.batch_size), unit="batch", disable=len(jobs) <= config.batch_size):
         part = jobs[start : start + config.batch_size]
+        chosen = [graphs[name] for name, _ in part]
+        if config.vary_layouts:
+            chosen = condition.vary(chosen, [config.seed + k for _, k in part])
         pictures = draw_graphs(
             base,
             condition,
-            [graphs[name] for name, _ in part],
+            chosen,
             noise[[k for _, k in part]],
             steps=config.steps,
             guidance=config.guidance,

@@ -65,6 +65,16 @@ def test_layout_outputs_fit_cores_nodes(measured):
     assert result["colours"] > 2, "the drawing is blank"
 
 
+def test_every_layout_seed_is_another_layout_of_the_same_graph(measured):
+    found = measured["layout_per_seed"]
+    as_predicted, first, again, second = found["seeds"]
+    assert found["none"] == as_predicted != first == again != second
+    for boxes in found["seeds"]:
+        circle, square, star = ((x + width / 2, y + height / 2) for x, y, width, height in boxes)
+        assert square[0] - circle[0] > abs(square[1] - circle[1]), "the circle is left of the square"
+        assert star[1] - square[1] > abs(star[0] - square[0]), "the square is above the star"
+
+
 @pytest.mark.parametrize("size", ["192x96", "96x192", "256x256"])
 def test_a_layout_is_refitted_to_the_picture(measured, size):
     assert measured["layout_of_another_size"][size] == [0.0, 0.0], "a layout is the same for whatever size it was asked"

@@ -224,6 +224,20 @@ def layout_through_two_passes(bench: Bench) -> dict:
 
 
 @measurement
+def layout_per_seed(bench: Bench) -> dict:
+    """Where the shipped (iv) puts the objects of a chain, for some layout seeds: x, y, width and height in pixels."""
+    adapter = bench.load(next((PACK / "models" / "scene_graph").glob("iv-*.safetensors")))
+
+    def boxes(**seed: int) -> list[list[int]]:
+        graph = parse(CHAIN)
+        (embeds,) = run("GraphEncoder", scene_graph=graph, clip=bench.clip, adapter=adapter, **seed)
+        frame = run("LayoutPredictor", adapter=adapter, embeds=embeds, width=128, height=128)[1][0]
+        return [[box["x"], box["y"], box["width"], box["height"]] for box in frame]
+
+    return {"none": boxes(), "seeds": [boxes(layout_seed=seed) for seed in (0, 1, 1, 2)]}
+
+
+@measurement
 def wrong_paths(bench: Bench) -> dict:
     """What a user reads who connects an adapter to the wrong node."""
     layout = write_layout_adapter(bench, "wrong-path", seed=7)

@@ -13,6 +13,7 @@ from sg_models.adapters.gsa_adapter import GSAAdapter
 from sg_models.adapters.layout_adapter import LayoutAdapter
 from sg_models.adapters.phrase_features import EncodeGraphs
 from sg_models.adapters.structure_clip import check_triples, graph_knowledge, with_knowledge
+from sg_models.adapters.varied_layouts import vary_layouts
 from sg_models.graph.caption import caption
 from sg_models.graph.scene_graph import SceneGraph
 from sg_models.layers.gated_attention import as_padding
@@ -55,6 +56,10 @@ class Conditioner(Protocol):
 
     def __call__(self, graphs: Sequence[SceneGraph]) -> Conditions: ...
 
+    def vary(self, graphs: Sequence[SceneGraph], seeds: Sequence[int]) -> list[SceneGraph]:
+        """The graphs with a layout for each by its seed (0: as predicted), where the variant predicts layouts."""
+        ...
+
     def check_fits(self, graph: SceneGraph) -> None:
         """Raises `SceneGraphError` for a graph that is more than this variant can take."""
         ...
@@ -71,6 +76,10 @@ class CaptionConditioner:
     def __call__(self, graphs: Sequence[SceneGraph]) -> Conditions:
         positive = self.base.encode_prompts([caption(graph) for graph in graphs])
         return Conditions(positive, self.base.encode_prompts([""]).expand(len(graphs), -1, -1))
+
+    def vary(self, graphs: Sequence[SceneGraph], seeds: Sequence[int]) -> list[SceneGraph]:
+        """A caption says nothing of places: the noise alone decides."""
+        return list(graphs)
 
     def check_fits(self, graph: SceneGraph) -> None:
         """Whatever CLIP does not read of a long caption is lost, as it is for everyone."""
@@ -99,6 +108,10 @@ class StructureClipConditioner:
         states = self.base.encode_prompts([caption(graph) for graph in graphs])
         return with_knowledge(states, graph_knowledge(graphs, self.words, self.encoder), self.weight)
 
+    def vary(self, graphs: Sequence[SceneGraph], seeds: Sequence[int]) -> list[SceneGraph]:
+        """A caption says nothing of places: the noise alone decides."""
+        return list(graphs)
+
     def check_fits(self, graph: SceneGraph) -> None:
         check_triples(graph, self.encoder.count)
 
@@ -123,6 +136,9 @@ class GSAConditioner:
             return Conditions(*prompts, both_halves(tokens, nulls))
         return Conditions(*prompts, both_halves(tokens, as_padding(nulls), skip_padding=True))
 
+    def vary(self, graphs: Sequence[SceneGraph], seeds: Sequence[int]) -> list[SceneGraph]:
+        return vary_layouts(self.adapter, graphs, self.encode(graphs), seeds)
+
     def check_fits(self, graph: SceneGraph) -> None:
         self.adapter.check_fits(graph)
 
@@ -146,6 +162,9 @@ class LayoutConditioner:
         layout = self.adapter.layouts(graphs, self.encode(graphs), size)
         prompts = self.base.encode_prompts([GRAPH_PROMPT, ""])[:, None].expand(-1, len(graphs), -1, -1)
         return Conditions(*prompts, on_positive(controlnet_arguments(self.controlnet, layout.control)))
+
+    def vary(self, graphs: Sequence[SceneGraph], seeds: Sequence[int]) -> list[SceneGraph]:
+        return vary_layouts(self.adapter, graphs, self.encode(graphs), seeds)
 
     def check_fits(self, graph: SceneGraph) -> None:
         self.adapter.check_fits(graph)
