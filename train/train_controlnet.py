@@ -24,7 +24,7 @@ from train.bases.load import TrainingOptions, default_run_dir, load_training_bas
 from train.bases.model_folders import ADAPTERS
 from train.conditioning.phrase_encoders import choose_variant, graph_features
 from train.conditioning.trained_adapter import controlnet_state
-from train.data.dataset import TRAIN, VALIDATION
+from train.data.dataset import TRAIN, VALIDATION, check_boxes
 from train.data.graph_samples import GraphSamples
 from train.data.known_datasets import DatasetOptions, open_dataset
 from train.data.latents import split_latents
@@ -98,9 +98,11 @@ def main(config: Config) -> None:
     start = read_adapter(config.init_from) if config.init_from else None
     adapter = load_layout(config, base, start)
     encode = graph_features(config.phrases, base, config.bert)
+    splits = data.split(TRAIN, config.pictures), data.split(VALIDATION, VALIDATION_PICTURES)
+    check_boxes(splits[0])
     samples, validation = (
         GraphSamples(split, split_latents(base, split, config.latents_dir), encode, seed=config.seed, masks=True)
-        for split in (data.split(TRAIN, config.pictures), data.split(VALIDATION, VALIDATION_PICTURES))
+        for split in splits
     )
     torch.manual_seed(config.seed)
     train_attention(base.unet)

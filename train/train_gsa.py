@@ -23,7 +23,7 @@ from train.bases.load import TrainingOptions, default_run_dir, load_training_bas
 from train.bases.model_folders import ADAPTERS
 from train.conditioning.initial_weights import read_structure_clip, start_from
 from train.conditioning.phrase_encoders import choose_variant, graph_features
-from train.data.dataset import TRAIN, VALIDATION
+from train.data.dataset import TRAIN, VALIDATION, knows_boxes
 from train.data.graph_samples import GraphSamples
 from train.data.known_datasets import DatasetOptions, open_dataset
 from train.data.latents import split_latents
@@ -83,6 +83,8 @@ def main(config: Config) -> None:
         for split in (data.split(TRAIN, config.pictures), data.split(VALIDATION, VALIDATION_PICTURES))
     )
     sizes = adapter_sizes(config, base.unet, encode.dim)
+    if not knows_boxes(samples.split):
+        sizes["places_objects"] = False
     torch.manual_seed(config.seed)
     adapter = GSAAdapter(sizes, attention=train_attention(base.unet))
     open_gates(adapter)

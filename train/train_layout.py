@@ -19,7 +19,7 @@ from train.bases.dry_run import print_plan
 from train.bases.load import TrainingOptions, default_run_dir, load_training_base
 from train.conditioning.initial_weights import start_from
 from train.conditioning.phrase_encoders import choose_variant, graph_features
-from train.data.dataset import TRAIN, VALIDATION
+from train.data.dataset import TRAIN, VALIDATION, check_boxes
 from train.data.graph_samples import GraphSamples
 from train.data.known_datasets import DatasetOptions, open_dataset
 from train.objectives.layout import LayoutLosses, LayoutObjective, LayoutSizes, adapter_sizes, make_plan
@@ -57,10 +57,12 @@ def main(config: Config) -> None:
     base, data = load_training_base(config), open_dataset(config)
     config.run_dir = config.run_dir or default_run_dir(f"{LAYOUT}-{config.phrases}", base.name)
     encode = graph_features(config.phrases, base, config.bert)
+    splits = data.split(TRAIN, config.pictures), data.split(VALIDATION, VALIDATION_GRAPHS)
+    check_boxes(splits[0])
     samples, validation = (
         # no pictures take part
         GraphSamples(split, torch.zeros(len(split.graphs), 0), encode, seed=config.seed, masks=True)
-        for split in (data.split(TRAIN, config.pictures), data.split(VALIDATION, VALIDATION_GRAPHS))
+        for split in splits
     )
     sizes = adapter_sizes(config, encode.dim)
     torch.manual_seed(config.seed)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ..graph.scene_graph import SceneGraph, SceneGraphError
 from ..layers.box_predictor import BoxPredictor, keep_given
 from ..layers.gated_attention import Attention, GatedSelfAttentionBlocks, scaled_dot_product_attention
-from ..layers.graph_batch import GraphBatch, graph_batch
+from ..layers.graph_batch import NOWHERE, GraphBatch, graph_batch
 from ..layers.graph_encoder import GraphEncoder
 from ..layers.grounding import GroundingTokens
 from .adapter import Adapter, build_module
@@ -37,7 +37,8 @@ class GSAAdapter(nn.Module):
     """Everything that variants (v) to (vii) add to a base.
 
     `config`: `phrase_dim`, `graph_dim`, `graph_hidden`, `graph_layers`, `box_layers`, `token_dim`, `token_hidden`,
-    `tokens` (their fixed count), `position_frequencies` and `blocks` (block address → width and heads).
+    `tokens` (their fixed count), `position_frequencies` and `blocks` (block address → width and heads); and
+    `places_objects`, true if left out, false where no box was known in training, so that nothing has learned to.
     """
 
     def __init__(
@@ -75,6 +76,11 @@ class GSAAdapter(nn.Module):
         """What places objects without a box; adapter files call it `layout`."""
         return self.layout
 
+    @property
+    def places_objects(self) -> bool:
+        """Whether it places objects without a box. If not, they have the null box, as they had in training."""
+        return self.config.get("places_objects", True)
+
     def forward(self, graphs: GraphBatch) -> Tensor:
         """A batch of graphs → grounding tokens [B, T, D + 5]."""
         objects, relations = self.graph_encoder(graphs.x, graphs.edge_attr, graphs.edge_index)
@@ -82,11 +88,21 @@ class GSAAdapter(nn.Module):
 
     def ground(self, objects: Tensor, relations: Tensor, graphs: GraphBatch) -> Tensor:
         """What the graph encoder makes of a batch, objects [O, G] and relations [R, G] → tokens [B, T, D + 5]."""
-        boxes = keep_given(self.box_predictor(objects, relations, graphs), graphs)
+        if self.places_objects:
+            boxes = keep_given(self.box_predictor(objects, relations, graphs), graphs)
+        else:
+            boxes = keep_given(graphs.box.new_tensor(NOWHERE).expand_as(graphs.box), graphs)
         return self.grounding(objects, relations, boxes, graphs)
 
     def predict_boxes(self, graphs: GraphBatch) -> Tensor:
-        """A box for each object of a batch, the given ones kept: [O, 4]."""
+        """A box for each object of a batch, the given ones kept: [O, 4].
+
+        Raises `SceneGraphError` if there is an object without a box, and the adapter has not learned to place any.
+        """
+        if not (self.places_objects or graphs.has_box.all()):
+            raise SceneGraphError(
+                "this adapter was trained without boxes and cannot place objects; give every object a box"
+            )
         objects, relations = self.graph_encoder(graphs.x, graphs.edge_attr, graphs.edge_index)
         return keep_given(self.box_predictor(objects, relations, graphs), graphs)
 

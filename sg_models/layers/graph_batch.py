@@ -9,15 +9,21 @@ from torch import Tensor
 from ..graph.scene_graph import SceneGraph
 
 UNKNOWN_RELATION = -1  # of a predicate that is not spatial
+NOWHERE = (-2.0, -2.0, -1.0, -1.0)  # the box of an object whose place is not known: it covers nothing of a picture
 
 
 @dataclass(frozen=True)
 class Targets:
     """What training knows of the graphs of a batch beyond what they say."""
 
-    boxes: Tensor  # [O, 4], of all objects
+    boxes: Tensor  # [O, 4], of all objects, NOWHERE for one whose box is not known
     spatial: Tensor  # [R] places in a list of spatial relations, UNKNOWN_RELATION for any other predicate
     masks: Tensor | None = None  # [O, M, M] bool, each within its own box; None where the data set has none
+
+    @property
+    def placed(self) -> Tensor:
+        """Which objects' boxes are known: bool [O]."""
+        return is_placed(self.boxes)
 
 
 @dataclass(frozen=True)
@@ -65,6 +71,11 @@ def graph_batch(
         num_graphs=len(graphs),
         targets=targets,
     )
+
+
+def is_placed(boxes: Tensor) -> Tensor:
+    """Which of some boxes [O, 4] are not `NOWHERE`: bool [O]."""
+    return boxes[:, 2] > 0
 
 
 def _moved(batch, device: torch.device | str):

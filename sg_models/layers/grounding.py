@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch_geometric.utils import to_dense_batch
 
 from .fourier import fourier_features
-from .graph_batch import GraphBatch
+from .graph_batch import GraphBatch, is_placed
 
 BOX_FREQUENCIES = 8
 EMBEDDING_STD = 0.2  # beside token contents of unit scale
@@ -61,11 +61,13 @@ class GroundingTokens(nn.Module):
     def forward(self, objects: Tensor, relations: Tensor, boxes: Tensor, graphs: GraphBatch) -> Tensor:
         """Features of objects [O, G] and relations [R, G] and boxes [O, 4] of a batch → [B, T, D + 5].
 
-        The last channels are the token's box and 1 where it is valid.
+        The last channels are the token's box and 1 where it is valid. An object whose box is `NOWHERE` has the learned
+        null box, as relations do, and is seen everywhere.
         """
-        boxes = boxes.to(objects)
-        box = fourier_features(boxes, BOX_FREQUENCIES)
-        no_box = self.null_box.to(objects).expand(len(relations), -1)
+        placed, boxes = is_placed(boxes)[:, None], boxes.to(objects)
+        null_box = self.null_box.to(objects)
+        box = torch.where(placed, fourier_features(boxes, BOX_FREQUENCIES), null_box)
+        no_box = null_box.expand(len(relations), -1)
         instance = self.instance(graphs.instance).to(objects)  # [O, D]
         subject, object_ = graphs.edge_index
         role = self.role.weight.to(objects)
@@ -76,9 +78,9 @@ class GroundingTokens(nn.Module):
             + self.as_subject(instance[subject])
             + self.as_object(instance[object_])
         )
-        everywhere = boxes.new_tensor(EVERYWHERE).expand(len(relations), -1)
-        content = torch.cat([object_tokens, relation_tokens])
-        return self._pad(torch.cat([content, torch.cat([boxes, everywhere])], dim=-1), graphs)
+        everywhere = boxes.new_tensor(EVERYWHERE)
+        seen = torch.cat([torch.where(placed, boxes, everywhere), everywhere.expand(len(relations), -1)])
+        return self._pad(torch.cat([torch.cat([object_tokens, relation_tokens]), seen], dim=-1), graphs)
 
     def null_tokens(self, batch: int) -> Tensor:
         """The learned "no graph": [B, T, D + 5], all of them valid."""

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from sg_models.graph.scene_graph import SceneGraph
 from train.data.verdict import Verdict
+from train.running.command_line import UsageError
 
 TRAIN, VALIDATION = "train", "val"  # splits that every data set has
 
@@ -25,7 +26,12 @@ class Split(Protocol):
 
     @property
     def graphs(self) -> Sequence[SceneGraph]:
-        """Complete ones: every object has a box."""
+        """As complete as the data set knows them: every object has a box, unless the data set has none for it."""
+        ...
+
+    @property
+    def nested(self) -> np.ndarray:
+        """The places of scenes with one object inside another."""
         ...
 
     def pictures(self, places: Sequence[int], side: int) -> np.ndarray:
@@ -51,6 +57,8 @@ class Dataset(Protocol):
     """what training never sees, to be measured on"""
     large_area: float
     """the part of a picture that a large object's box covers: what counts once in the loss"""
+    nested_rate: float
+    """the part of an epoch that is nested scenes over again, beside every scene once: where they are few and hard"""
 
     def split(self, name: str, count: int) -> Split:
         """The first `count` scenes of a split."""
@@ -59,3 +67,17 @@ class Dataset(Protocol):
     def judge(self, picture: np.ndarray, graph: SceneGraph) -> Verdict | None:
         """How a picture, uint8 [H, W, 3], obeys a graph; None where nothing can tell."""
         ...
+
+
+def knows_boxes(split: Split) -> bool:
+    """Whether any object of a split has a box."""
+    return any(thing.box is not None for graph in split.graphs for thing in graph.objects)
+
+
+def check_boxes(split: Split) -> None:
+    """Raises `UsageError` where no object of a split has a box, for what learns from boxes."""
+    if not knows_boxes(split):
+        raise UsageError(
+            f"the graphs of {split.dataset} have no boxes, which layouts are learned from; let a trained layout place "
+            f"their objects: train/prepare.py {split.dataset} --boxes <adapter file>"
+        )

@@ -10,7 +10,7 @@ from torch import Tensor
 from sg_models.adapters.phrase_features import EncodeGraphs, Features
 from sg_models.graph.scene_graph import SceneGraph
 from sg_models.graph.spatial_wordings import spatial_meaning
-from sg_models.layers.graph_batch import UNKNOWN_RELATION, GraphBatch, Targets, graph_batch
+from sg_models.layers.graph_batch import NOWHERE, UNKNOWN_RELATION, GraphBatch, Targets, graph_batch
 from sg_models.layers.layout import MASK_SIDE
 from train.data.dataset import Split
 from train.data.graph_variation import with_gaps, without_boxes
@@ -78,8 +78,8 @@ class GraphSamples:
         return self.encode_batch(bare, range(len(bare)))
 
     def encode_batch(self, graphs: Sequence[SceneGraph], places: Sequence[int]) -> GraphBatch:
-        """Graphs as one batch; `places` says which scenes they are of: those give all boxes, and masks."""
-        boxes = [thing.box for place in places for thing in self.split.graphs[place].objects]
+        """Graphs as one batch; `places` says which scenes they are of: those give all known boxes, and masks."""
+        boxes = [thing.box or NOWHERE for place in places for thing in self.split.graphs[place].objects]
         targets = Targets(
             torch.tensor(boxes),
             torch.tensor([spatial_place(r.predicate) for g in graphs for r in g.relations], dtype=torch.long),

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
-from torch_geometric.utils import to_dense_batch
+from torch_geometric.utils import subgraph, to_dense_batch
 from torchvision.ops import box_iou
 
 from sg_models.layers.graph_batch import UNKNOWN_RELATION, GraphBatch
@@ -22,23 +22,36 @@ NESTED_MARGIN = 0.02
 GAP = 0.04  # kept free between two objects that are not nested
 SIDE_WEIGHT = 5.0
 RELATION_WEIGHT, OVERLAP_WEIGHT = 20.0, 20.0  # hinges are squared parts of the picture, small beside L1
+NO_ANSWER = -1e4  # the logit of what a cell is not asked about
 BACKGROUND = 0  # of the cell classes; object k of a graph is class k + 1
 DIRECTIONS = {LEFT: (-1.0, 0.0), RIGHT: (1.0, 0.0), ABOVE: (0.0, -1.0), BELOW: (0.0, 1.0)}
 
 
 def box_loss(boxes: Tensor, graphs: GraphBatch) -> Tensor:
-    """How far predicted boxes [O, 4] of a batch with targets are from the true ones, and from what the graphs say."""
-    spatial = graphs.truth.spatial
+    """How far predicted boxes [O, 4] of a batch with targets are from the true ones, and from what the graphs say.
+
+    Objects whose true boxes are not known do not count, nor do their relations.
+    """
+    truth = graphs.truth
+    placed = truth.placed
+    edges, spatial = subgraph(placed, graphs.edge_index, truth.spatial, relabel_nodes=True, num_nodes=len(boxes))
+    boxes, graph_of = boxes[placed], graphs.batch[placed]
     return (
-        distance_loss(boxes, graphs.truth.boxes)
-        + RELATION_WEIGHT * relation_loss(boxes, graphs.edge_index, spatial)
-        + OVERLAP_WEIGHT * overlap_loss(boxes, graphs.edge_index, spatial, graphs.batch)
+        distance_loss(boxes, truth.boxes[placed])
+        + RELATION_WEIGHT * relation_loss(boxes, edges, spatial)
+        + OVERLAP_WEIGHT * overlap_loss(boxes, edges, spatial, graph_of)
     )
 
 
 def box_figures(boxes: Tensor, graphs: GraphBatch) -> dict[str, float]:
-    """Mean IoU of predicted boxes [O, 4] with the true ones, and how many layouts obey their graph."""
-    overlap = box_iou(boxes, graphs.truth.boxes).diagonal().mean().item()
+    """Mean IoU of predicted boxes [O, 4] with the true ones, and how many layouts obey their graph.
+
+    There are no figures where no true box is known: then nothing has learned to predict any.
+    """
+    placed = graphs.truth.placed
+    if not placed.any():
+        return {}
+    overlap = box_iou(boxes[placed], graphs.truth.boxes[placed]).diagonal().mean().item()
     return {"box IoU": overlap, "layouts obeyed": share_obeying(boxes, graphs)}
 
 
@@ -54,7 +67,9 @@ def share_obeying(boxes: Tensor, graphs: GraphBatch) -> float:
 
 
 def distance_loss(predicted: Tensor, true: Tensor) -> Tensor:
-    """L1 of edges and of sides of boxes [O, 4]."""
+    """L1 of edges and of sides of boxes [O, 4]; 0 for none."""
+    if not len(predicted):
+        return predicted.sum()
     sides = F.l1_loss(predicted[:, 2:] - predicted[:, :2], true[:, 2:] - true[:, :2])
     return F.l1_loss(predicted, true) + SIDE_WEIGHT * sides
 
@@ -90,10 +105,17 @@ def overlap_loss(boxes: Tensor, edge_index: Tensor, relation: Tensor, graph_of: 
     return (reach.square() * separate).sum() / separate.sum().clamp(min=1)
 
 
+def mask_loss(masks: Tensor, true: Tensor) -> Tensor:
+    """Cross-entropy of masks [O, M, M] in [0, 1] against true ones; 0 for none."""
+    if not len(masks):
+        return masks.sum()
+    return F.binary_cross_entropy(masks.clamp(1e-4, 1 - 1e-4), true)
+
+
 def cell_classes(masks: Tensor, boxes: Tensor, graph_of: Tensor, size: tuple[int, int]) -> Tensor:
     """What each cell shows: BACKGROUND, or k + 1 for object k of the graph; the smallest object where several lie.
 
-    True masks [O, M, M] and boxes [O, 4] → [B, h, w].
+    True masks [O, M, M] and boxes [O, 4] → [B, h, w]. A box `NOWHERE` covers no cell.
     """
     covered, _ = to_dense_batch(warp(masks, boxes, size) > 0.5, graph_of)  # [B, N, h, w]
     area, _ = to_dense_batch((boxes[:, 2:] - boxes[:, :2]).prod(dim=-1), graph_of)  # [B, N]
@@ -102,10 +124,14 @@ def cell_classes(masks: Tensor, boxes: Tensor, graph_of: Tensor, size: tuple[int
     return torch.where(smallest.values.isfinite(), smallest.indices + 1, BACKGROUND)
 
 
-def cell_loss(predictor: LayoutPredictor, semantics: Tensor, phrases: Tensor, graph_of: Tensor, true: Tensor) -> Tensor:
-    """Cross-entropy of the semantic layout [B, S, h, w] against `cell_classes` [B, h, w]."""
-    fits, background = predictor.object_logits(semantics, phrases, graph_of)
-    dense, real = to_dense_batch(fits, graph_of, fill_value=-1e4)  # [B, N, h, w]
+def cell_loss(predictor: LayoutPredictor, semantics: Tensor, graphs: GraphBatch, true: Tensor) -> Tensor:
+    """Cross-entropy of the semantic layout [B, S, h, w] of a batch with targets against `cell_classes` [B, h, w].
+
+    A cell may show an object whose true box is not known: that is no answer here, neither right nor wrong.
+    """
+    fits, background = predictor.object_logits(semantics, graphs.x, graphs.batch)
+    fits = fits.masked_fill(~graphs.truth.placed[:, None, None], NO_ANSWER)
+    dense, real = to_dense_batch(fits, graphs.batch, fill_value=NO_ANSWER)  # [B, N, h, w]
     logits = torch.cat([background[:, None], dense], dim=1)
     return F.cross_entropy(rearrange(logits, "b n h w -> b n (h w)"), rearrange(true, "b h w -> b (h w)"))
 

@@ -10,7 +10,8 @@ def object_weights(boxes: Tensor, graph_of: Tensor, count: int, size: tuple[int,
     """Weights [B, h, w] of mean 1 that give each object the same say in the loss, however few cells it covers.
 
     boxes [O, 4], graph_of [O] in [0, B), `count` B; `large_area` is the part of the picture that a large object's box
-    covers in this data set: such a place weighs `OBJECT_WEIGHT` more than the background.
+    covers in this data set: such a place weighs `OBJECT_WEIGHT` more than the background. An object whose box is
+    `NOWHERE` has no place of its own, so that a picture without boxes weighs the same everywhere.
     """
     x0, y0, x1, y1 = boxes.unbind(-1)
     height, width = size

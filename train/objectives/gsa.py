@@ -86,11 +86,14 @@ class GSAObjective(GraphObjective):
         return GSAConditioner(self.base, model.adapter, self.encode)
 
     def other_figures(self, model: GSADenoiser) -> dict[str, float]:
-        """Of boxes predicted for graphs without any, and the gates."""
-        bare = self.validation.without_boxes().to(self.base.device)
+        """Of boxes predicted for graphs without any, if the adapter learns to, and the gates."""
         gates = model.adapter.gated_attention.gates()
         tqdm.write("|tanh α| " + ", ".join(f"{address} {gate:.3f}" for address, gate in gates.items()))
-        return box_figures(model.adapter.predict_boxes(bare), bare) | {"gate": max(gates.values())}
+        figures = {"gate": max(gates.values())}
+        if not model.adapter.places_objects:
+            return figures
+        bare = self.validation.without_boxes().to(self.base.device)
+        return box_figures(model.adapter.predict_boxes(bare), bare) | figures
 
 
 def open_gates(adapter: GSAAdapter) -> None:

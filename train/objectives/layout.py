@@ -6,7 +6,6 @@ Maps are made with the true boxes, as in sg2im; what is predicted is used when t
 from dataclasses import asdict, dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -16,7 +15,7 @@ from sg_models.layers.layout import MASK_SIDE, Layout
 from train.bases.dry_run import Plan
 from train.bases.empty_base import EmptyBase
 from train.data.graph_samples import SampleBatch
-from train.losses.layout_losses import box_figures, box_loss, cell_classes, cell_loss
+from train.losses.layout_losses import box_figures, box_loss, cell_classes, cell_loss, mask_loss
 
 
 @dataclass
@@ -44,7 +43,8 @@ class LayoutLosses(nn.Module):
     def forward(self, graphs: GraphBatch) -> tuple[dict[str, Tensor], Layout]:
         """A batch with targets → the losses by name, and the layout with the true boxes.
 
-        Without true masks there is no loss of masks, and an object covers its whole box.
+        Without true masks there is no loss of masks, and an object covers its whole box. One whose box is not known is
+        in no map and in no loss.
         """
         predictor, truth = self.adapter.layout, graphs.truth
         objects, relations = self.adapter.graph_encoder(graphs.x, graphs.edge_attr, graphs.edge_index)
@@ -54,9 +54,9 @@ class LayoutLosses(nn.Module):
             masks = torch.ones(len(objects), MASK_SIDE, MASK_SIDE, device=objects.device)
         else:
             masks = truth.masks.float()
-            losses["masks"] = F.binary_cross_entropy(layout.masks.clamp(1e-4, 1 - 1e-4), masks)
+            losses["masks"] = mask_loss(layout.masks[truth.placed], masks[truth.placed])
         cells = cell_classes(masks, truth.boxes, graphs.batch, self.size)
-        losses["cells"] = cell_loss(predictor, layout.semantics, graphs.x, graphs.batch, cells)
+        losses["cells"] = cell_loss(predictor, layout.semantics, graphs, cells)
         return losses, layout
 
 
