@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from train.data.dataset import Dataset
+from train.data.flips import FlippedTraining
 from train.data.prepared.prepared_dataset import Prepared
 from train.data.shapes.shapes_dataset import Shapes
 from train.running.command_line import UsageError
@@ -19,6 +20,9 @@ class DatasetOptions:
     layouts"""
     data: Path | None = None
     """the folder that prepare.py was given, for every data set but Shapes"""
+    flips: bool = False
+    """train on mirrored pictures as well, with left and right exchanged in their graphs; writing in them is mirrored,
+    too"""
 
 
 def prepared(options: DatasetOptions) -> Dataset:
@@ -44,4 +48,5 @@ def open_dataset(options: DatasetOptions) -> Dataset:
     """The data set that the options name; raises `UsageError` where there is none."""
     if options.dataset not in DATASETS:
         raise UsageError(f"there is no data set {options.dataset!r}; write --dataset {' or '.join(DATASETS)}")
-    return DATASETS[options.dataset](options)
+    dataset = DATASETS[options.dataset](options)
+    return FlippedTraining(dataset) if options.flips else dataset
