@@ -1,18 +1,25 @@
-"""Measures how well pictures obey their graphs, on a data set's test splits, with its own judge.
+"""Measures pictures on a data set's test splits: how they obey their graphs, and how like true pictures they are.
 
     python train/evaluate.py --base sg-mini --adapter vi --json results.json
+    python train/evaluate.py --base sd21-base --adapter vi --dataset vg --data data/vg --graphs 5000 --out runs/vg-vi \\
+        --metrics fid is kid --feature-network weights-inception-2015-12-05-6726825d.pth
+    python train/evaluate.py --pictures runs/vg-vi --dataset vg --data data/vg --metrics detector --detector <folder>
 
-Variant (i), the graph as a caption, is measured beside the adapter on the same graphs and the same noise. Shapes is a
-synthetic world: it says which conditioning works, not how Stable Diffusion 2.1 would do on photographs.
+Variant (i), the graph as a caption, is measured beside the adapter on the same graphs and the same noise. The first
+line uses the data set's own judge, which Shapes has: a synthetic world, which says which conditioning works, not how
+Stable Diffusion 2.1 would do on photographs. Pictures that were kept with --out, or that another system drew, are
+measured without drawing. The protocol stands below every table: figures of another one cannot be compared with these.
 """
 
 import json
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from tqdm import tqdm
 
 from sg_models.adapters.variants import CAPTION_VARIANT
@@ -22,18 +29,23 @@ from train.bases.base_model import BaseModel
 from train.bases.load import load_base
 from train.conditioning.conditioners import Conditioner, GSAConditioner
 from train.conditioning.sampling import STEPS, draw_graphs, starting_noise
-from train.conditioning.trained_adapter import NO_ADAPTER, load_variant
-from train.data.dataset import Dataset
+from train.conditioning.trained_adapter import NO_ADAPTER, load_variant, variant_files
+from train.data.dataset import Split
 from train.data.graph_variation import without_boxes
 from train.data.known_datasets import DatasetOptions, open_dataset
-from train.data.verdict import Verdict
-from train.report.metrics import judge_all, result_table, summary
+from train.report.metrics import result_table
+from train.report.network_files import fingerprint
+from train.report.obedience import has_judge
+from train.report.picture_folder import PictureFolder, found_variants, read_report, variant_folder, write_report
 from train.report.picture_grid import to_pil
+from train.report.picture_metric import DrawnPictures
+from train.report.picture_metrics import JUDGE, MetricOptions, Metrics
+from train.report.protocol import Protocol
 from train.running.command_line import UsageError, run
 
 
 @dataclass
-class Config(DatasetOptions):
+class Config(MetricOptions, DatasetOptions):
     base: str = sg_mini.NAME
     adapter: str = "vi"
     """a variant's name, the path of an adapter file, or none"""
@@ -41,6 +53,10 @@ class Config(DatasetOptions):
     """a folder or hub id of the BERT that the adapter was trained with, if not the packaged one"""
     graphs: int = 500
     """held-out graphs per split"""
+    samples: int = 1
+    """pictures of each graph, each from noise of its own"""
+    split: str | None = None
+    """one split alone, instead of all that the data set is tested on"""
     seed: int = 0
     steps: int = STEPS
     guidance: float | None = None
@@ -48,29 +64,139 @@ class Config(DatasetOptions):
     on_negative: bool = True
     """of gated self-attention: whether the negative prompt gets the tokens for "no graph", or is the base's own"""
     batch_size: int = 50
+    pictures: Path | None = None
+    """measure the pictures in this folder, which --out wrote or another system drew, instead of drawing"""
+    out: Path | None = None
+    """keep the pictures in this folder; those that are there already are not drawn again"""
+    side: int | None = None
+    """pixels: the size at which drawn and true pictures are compared; if left out, the size they are drawn at"""
     json: Path | None = None
     """write the figures there too"""
+
+
+@dataclass
+class Drawer:
+    """A variant in a base of its own, which draws graphs of a split."""
+
+    base: BaseModel
+    condition: Conditioner
+    name: str
+    config: Config
+
+    def pictures(self, split: Split, parts: Sequence[list[int]]) -> Iterator[list[list[np.ndarray]]]:
+        """All samples of the graphs of each part, uint8 [H, W, 3]; those that `--out` holds already are read."""
+        config = self.config
+        noise = [starting_noise(self.base, config.seed + s, len(split.graphs)) for s in range(config.samples)]
+        kept = PictureFolder(variant_folder(config.out, split.name, self.name)) if config.out else None
+        for part in parts:
+            if kept is None or not kept.has(part, config.samples):
+                graphs = [without_boxes(split.graphs[place]) for place in part]
+                drawn = [self._draw(graphs, noise[sample][part]) for sample in range(config.samples)]
+                pictures = [list(samples) for samples in zip(*drawn, strict=True)]
+                if kept is None:
+                    yield pictures
+                    continue
+                for place, samples in zip(part, pictures, strict=True):
+                    for sample, picture in enumerate(samples):
+                        kept.write(place, sample, picture)
+            yield kept.read(part, config.samples)
+
+    def _draw(self, graphs: Sequence, noise: torch.Tensor) -> list[np.ndarray]:
+        config = self.config
+        drawn = draw_graphs(self.base, self.condition, graphs, noise, steps=config.steps, guidance=config.guidance)
+        return [np.asarray(to_pil(picture)) for picture in drawn]
+
+
+@dataclass
+class Found:
+    """Pictures of one variant in folders, by split."""
+
+    folders: dict[str, Path]
+    samples: int
+
+    def pictures(self, split: Split, parts: Sequence[list[int]]) -> Iterator[list[list[np.ndarray]]]:
+        """All samples of the graphs of each part, uint8 [H, W, 3]."""
+        folder = PictureFolder(self.folders[split.name])
+        for part in parts:
+            yield folder.read(part, self.samples)
 
 
 def main(config: Config) -> None:
     if config.graphs < 2:
         raise UsageError("--graphs must be at least 2: an interval needs more than one graph")
+    if config.samples < 1 or config.batch_size < 1:
+        raise UsageError("--samples and --batch-size must be at least 1")
     data = open_dataset(config)
-    variants = {name: load(config, name) for name in (CAPTION_VARIANT, config.adapter) if name != NO_ADAPTER}
-    results = {
-        split: {name: measure(*loaded, name, data, split, config) for name, loaded in variants.items()}
-        for split in data.test_splits
-    }
+    splits = [data.split(name, config.graphs) for name in ([config.split] if config.split else data.test_splits)]
+    names = config.metrics or default_metrics(has_judge(data, splits[0]), data.name)
+    metrics = Metrics(config, names, data)
+    metrics.check(splits, config.samples)
+    variants, drawn = sources(config, splits)
+    side = config.side or drawn_side(variants, splits[0])
+    protocol = Protocol(
+        f"{data.name} ({data.title})",
+        {split.name: len(split.graphs) for split in splits},
+        config.samples,
+        side,
+        drawn,
+        metrics.networks,
+    )
+    results = measure_all(variants, splits, metrics, side, config, protocol)
     print(result_table(results))
+    print(f"\n{protocol.text()}")
     if config.json:
-        settings = {"base": config.base, "graphs": config.graphs, "seed": config.seed, "steps": config.steps}
-        settings["on_negative"] = config.on_negative
-        guidance = {name: condition.guidance for name, (_, condition) in variants.items()}
-        if config.guidance is not None:
-            guidance = dict.fromkeys(variants, config.guidance)
-        text = json.dumps(settings | {"guidance": guidance, "results": results}, indent=1)
-        with whole_file(config.json) as file:
-            file.write_text(text + "\n", "utf-8")
+        write_json(config, results, protocol)
+
+
+def default_metrics(judge: bool, dataset: str) -> tuple[str, ...]:
+    """What is measured where nothing is said; raises `UsageError` where the data set has no judge."""
+    if judge:
+        return (JUDGE,)
+    raise UsageError(
+        f"nothing can tell whether a picture of {dataset} obeys its graph; say what to measure, such as --metrics fid"
+    )
+
+
+def sources(config: Config, splits: Sequence[Split]) -> tuple[dict[str, Drawer | Found], dict[str, Any] | None]:
+    """Where each variant's pictures come from, and what they were or will be drawn with."""
+    if config.pictures is not None:
+        if config.out is not None:
+            raise UsageError("--pictures measures what is drawn already, --out keeps what is drawn now; write one")
+        return found_pictures(config.pictures, splits, config.samples), read_report(config.pictures)
+    names = [name for name in (CAPTION_VARIANT, config.adapter) if name != NO_ADAPTER]
+    loaded = {name: Drawer(*load(config, name), name, config) for name in names}
+    drawn = drawn_with(config, loaded)
+    if config.out is not None:
+        write_report(config.out, drawn | {"dataset": config.dataset})
+    return dict(loaded), drawn
+
+
+def found_pictures(folder: Path, splits: Sequence[Split], samples: int) -> dict[str, Drawer | Found]:
+    """Variants whose pictures are in a folder; raises `UsageError` where it is not clear which split they are of."""
+    folders = {split.name: found_variants(folder, split.name) for split in splits}
+    first, *others = folders.values()
+    if any(set(other) != set(first) for other in others):
+        raise UsageError(f"the splits in {folder} are of different variants; write --split <one of them>")
+    if others and folder in first.values():
+        raise UsageError(f"{folder} holds pictures of one split; write --split {' or '.join(folders)}")
+    return {name: Found({split: found[name] for split, found in folders.items()}, samples) for name in first}
+
+
+def drawn_with(config: Config, drawers: dict[str, Drawer]) -> dict[str, Any]:
+    """For the protocol, and for whoever finds the pictures."""
+    guidance = {name: drawer.condition.guidance for name, drawer in drawers.items()}
+    if config.guidance is not None:
+        guidance = dict.fromkeys(drawers, config.guidance)
+    seeds = [config.seed + sample for sample in range(config.samples)]
+    settings = {"base": config.base, "seeds": seeds, "steps": config.steps, "guidance": guidance}
+    weights = {name: adapter_weights(name, drawer.base.name) for name, drawer in drawers.items()}
+    return settings | {"on_negative": config.on_negative, "weights": weights}
+
+
+def adapter_weights(name: str, base: str) -> str:
+    """What a variant adds to its base, by the SHA-256 of its files."""
+    files = [Path(name)] if name.endswith(".safetensors") else variant_files(name, base)[1:]
+    return " and ".join(map(fingerprint, files)) or "the base alone"
 
 
 def load(config: Config, name: str) -> tuple[BaseModel, Conditioner]:
@@ -84,18 +210,68 @@ def load(config: Config, name: str) -> tuple[BaseModel, Conditioner]:
     return base, condition
 
 
-def measure(
-    base: BaseModel, condition: Conditioner, name: str, data: Dataset, split: str, config: Config
-) -> dict[str, Any]:
-    """Draws each graph of a split once and judges the pictures; each metric with its 95 % interval."""
-    graphs = [without_boxes(graph) for graph in data.split(split, config.graphs).graphs]
-    noise = starting_noise(base, config.seed, len(graphs))
-    verdicts: list[Verdict] = []
-    for start in tqdm(range(0, len(graphs), config.batch_size), desc=f"({name}), {split}"):
-        part = slice(start, start + config.batch_size)
-        pictures = draw_graphs(base, condition, graphs[part], noise[part], steps=config.steps, guidance=config.guidance)
-        verdicts += judge_all(data, [np.asarray(to_pil(p)) for p in pictures], graphs[part])
-    return summary(verdicts)
+def drawn_side(variants: dict[str, Drawer | Found], split: Split) -> int:
+    """The size of the pictures, of the first if they are found in a folder."""
+    first = next(iter(variants.values()))
+    if isinstance(first, Drawer):
+        return first.base.side
+    ((picture,),) = next(Found(first.folders, 1).pictures(split, [[0]]))
+    return min(picture.shape[:2])
+
+
+def measure_all(
+    variants: dict[str, Drawer | Found],
+    splits: Sequence[Split],
+    metrics: Metrics,
+    side: int,
+    config: Config,
+    protocol: Protocol,
+) -> dict[str, dict[str, Any]]:
+    """Every variant's figures on every split, each metric with its 95 % interval; notes go into the protocol."""
+    results: dict[str, dict[str, Any]] = {}
+    for split in splits:
+        true = metrics.true_features(split, side)
+        for name, source in variants.items():
+            made = metrics.fresh(split, name, true)
+            for drawn in shown(source, split, side, name, config.batch_size):
+                for metric in made:
+                    metric.see(drawn)
+            figures = [metric.figures() for metric in made]
+            results.setdefault(split.name, {})[name] = {key: value for part in figures for key, value in part.items()}
+            notes = {key: words for metric in made for key, words in metric.notes().items()}
+            protocol.notes.setdefault(split.name, {})[name] = notes
+    return results
+
+
+def shown(source: Drawer | Found, split: Split, side: int, name: str, batch_size: int) -> Iterator[DrawnPictures]:
+    """The pictures of a split, a few graphs at a time, at the size at which they are compared."""
+    count = len(split.graphs)
+    parts = [list(range(start, min(start + batch_size, count))) for start in range(0, count, batch_size)]
+    bar = tqdm(parts, desc=f"({name}), {split.name}")
+    for part, pictures in zip(bar, source.pictures(split, parts), strict=True):
+        resized = np.array([[at_side(picture, side) for picture in samples] for samples in pictures])
+        yield DrawnPictures(part, [without_boxes(split.graphs[place]) for place in part], resized)
+
+
+def at_side(picture: np.ndarray, side: int) -> np.ndarray:
+    """A picture, uint8 [H, W, 3], as a square; its middle if it is none. Resized as true pictures are."""
+    height, width, _ = picture.shape
+    if height == width == side:
+        return picture
+    least = min(height, width)
+    left, top = (width - least) // 2, (height - least) // 2
+    image = Image.fromarray(picture)
+    return np.asarray(image.resize((side, side), Image.Resampling.LANCZOS, box=(left, top, left + least, top + least)))
+
+
+def write_json(config: Config, results: dict[str, Any], protocol: Protocol) -> None:
+    """The figures with what they were measured with."""
+    assert config.json is not None
+    drawn = protocol.drawn or {}
+    settings = {"base": drawn.get("base"), "graphs": config.graphs, "seed": config.seed, "steps": drawn.get("steps")}
+    settings |= {"on_negative": drawn.get("on_negative"), "guidance": drawn.get("guidance"), "results": results}
+    with whole_file(config.json) as file:
+        file.write_text(json.dumps(settings | {"protocol": protocol.to_dict()}, indent=1) + "\n", "utf-8")
 
 
 if __name__ == "__main__":

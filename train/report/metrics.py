@@ -8,6 +8,7 @@ from scipy import stats
 
 from sg_models.graph.scene_graph import SceneGraph
 from train.data.dataset import Dataset
+from train.data.spatial_relations import is_nested
 from train.data.verdict import Verdict
 from train.running.command_line import UsageError
 
@@ -41,6 +42,12 @@ def verdict_counts(verdicts: list[Verdict]) -> dict[str, list[tuple[int, int]]]:
     }
 
 
+def nested_relations(verdicts: Sequence[Verdict], graphs: Sequence[SceneGraph]) -> list[tuple[int, int]]:
+    """For each verdict, of the relations that say that one object is inside another: how many hold, out of how many."""
+    nested = [[k for k, relation in enumerate(graph.relations) if is_nested(relation)] for graph in graphs]
+    return [(sum(v.related[k] for k in places), len(places)) for v, places in zip(verdicts, nested, strict=True)]
+
+
 def with_interval(hits: np.ndarray, totals: np.ndarray) -> list[float]:
     """A ratio over graphs with its 95 % interval: [value, low, high].
 
@@ -68,11 +75,25 @@ def with_interval(hits: np.ndarray, totals: np.ndarray) -> list[float]:
     return [round(value, 4), round(float(low), 4), round(float(high), 4)]
 
 
+def mean_with_interval(values: np.ndarray) -> list[float]:
+    """A mean over graphs, of one value each, with its bootstrapped 95 % interval: [value, low, high]."""
+    rng = np.random.default_rng(0)
+    means = np.array([rng.choice(values, len(values)).mean() for _ in range(RESAMPLES)])
+    low, high = np.percentile(means, [2.5, 97.5])
+    return [round(float(value), 4) for value in (values.mean(), low, high)]
+
+
 def result_table(results: dict[str, dict[str, Any]]) -> str:
-    """The results as a Markdown table."""
-    lines = ["| split | variant | " + " | ".join(METRICS) + " |", "|---" * (2 + len(METRICS)) + "|"]
-    for split, variants in results.items():
-        for name, figures in variants.items():
-            cells = [f"{v:.3f} [{low:.3f}, {high:.3f}]" for v, low, high in (figures[m] for m in METRICS)]
-            lines.append(f"| {split} | ({name}) | " + " | ".join(cells) + " |")
+    """The results, by split and variant, as a Markdown table; a figure that some variant lacks is a dash there."""
+    rows = [(split, name, figures) for split, variants in results.items() for name, figures in variants.items()]
+    columns = list(dict.fromkeys(column for *_, figures in rows for column in figures))
+    lines = ["| split | variant | " + " | ".join(columns) + " |", "|---" * (2 + len(columns)) + "|"]
+    for split, name, figures in rows:
+        cells = [_cell(figures[column]) if column in figures else "–" for column in columns]
+        lines.append(f"| {split} | ({name}) | " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def _cell(figure: Sequence[float]) -> str:
+    value, low, high = figure
+    return f"{value:.3f} [{low:.3f}, {high:.3f}]"

@@ -1,0 +1,47 @@
+"""What a detector says of a picture, and what every detector can do."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torchvision.ops import batched_nms
+
+Box = tuple[float, float, float, float]
+OVERLAP = 0.45  # IoU beyond which two boxes of one name are one object
+
+
+@dataclass(frozen=True)
+class DetectedObject:
+    """One object that was seen: its box is (x0, y0, x1, y1) in pixels, its score in [0, 1]."""
+
+    name: str
+    box: Box
+    score: float
+
+
+class Detector(Protocol):
+    """Finds objects by name."""
+
+    names: frozenset[str] | None
+    """what it knows; None for an open vocabulary"""
+    threshold: float
+    """the score from which on something counts as seen"""
+
+    def detect(self, picture, names: list[str]) -> list[DetectedObject]:
+        """Objects of those names in a picture, uint8 [H, W, 3]; each once, whatever the network said of it."""
+        ...
+
+
+def without_duplicates(seen: Sequence[DetectedObject]) -> list[DetectedObject]:
+    """Of boxes of one name that overlap by more than `OVERLAP` the best alone, best first (non-maximum suppression)."""
+    if not seen:
+        return []
+    order = {name: number for number, name in enumerate(sorted({thing.name for thing in seen}))}
+    kept = batched_nms(
+        torch.tensor([thing.box for thing in seen]),
+        torch.tensor([thing.score for thing in seen]),
+        torch.tensor([order[thing.name] for thing in seen]),
+        OVERLAP,
+    )
+    return [seen[k] for k in kept.tolist()]
