@@ -25,9 +25,8 @@ from train.bases.model_folders import ADAPTERS
 from train.conditioning.phrase_encoders import choose_variant, graph_features
 from train.conditioning.trained_adapter import controlnet_state
 from train.data.dataset import TRAIN, VALIDATION, check_boxes
-from train.data.graph_samples import GraphSamples
 from train.data.known_datasets import DatasetOptions, open_dataset
-from train.data.latents import split_latents
+from train.data.training_samples import PictureOptions, picture_samples
 from train.objectives.controlnet import ControlNetDenoiser, ControlNetObjective, make_plan, parameter_groups
 from train.running.command_line import run
 from train.running.loop import LoopConfig, train
@@ -37,7 +36,7 @@ VALIDATION_PICTURES = 128
 
 
 @dataclass
-class Config(LoopConfig, TrainingOptions, DatasetOptions):
+class Config(LoopConfig, TrainingOptions, DatasetOptions, PictureOptions):
     phrases: str = CLIP
     """what encodes the graph's phrases: clip or bert"""
     bert: str | None = None
@@ -52,8 +51,7 @@ class Config(LoopConfig, TrainingOptions, DatasetOptions):
     run_dir: Path | None = None
     """checkpoints, logs and previews, runs/<variant>, or runs/<variant>-<base>, if left out"""
     pictures: int = 20000
-    """training pictures, encoded before the start"""
-    latents_dir: Path = Path("runs/latents")
+    """training pictures"""
     timestep_power: float = 0.6
     """below 1, noisy timesteps are drawn more often: that is where layout and colours are decided"""
     out: Path | None = None
@@ -101,7 +99,7 @@ def main(config: Config) -> None:
     splits = data.split(TRAIN, config.pictures), data.split(VALIDATION, VALIDATION_PICTURES)
     check_boxes(splits[0])
     samples, validation = (
-        GraphSamples(split, split_latents(base, split, config.latents_dir), encode, seed=config.seed, masks=True)
+        picture_samples(config, base, split, encode, seed=config.seed, nested_rate=data.nested_rate, masks=True)
         for split in splits
     )
     torch.manual_seed(config.seed)

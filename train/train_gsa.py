@@ -24,9 +24,8 @@ from train.bases.model_folders import ADAPTERS
 from train.conditioning.initial_weights import read_structure_clip, start_from
 from train.conditioning.phrase_encoders import choose_variant, graph_features
 from train.data.dataset import TRAIN, VALIDATION, knows_boxes
-from train.data.graph_samples import GraphSamples
 from train.data.known_datasets import DatasetOptions, open_dataset
-from train.data.latents import split_latents
+from train.data.training_samples import PictureOptions, picture_samples
 from train.objectives.gsa import (
     GSADenoiser,
     GSAObjective,
@@ -44,7 +43,7 @@ VALIDATION_PICTURES = 128
 
 
 @dataclass
-class Config(LoopConfig, TrainingOptions, DatasetOptions, GSASizes):
+class Config(LoopConfig, TrainingOptions, DatasetOptions, PictureOptions, GSASizes):
     phrases: str = CLIP
     """what encodes the graph's phrases: clip, bert or structure-clip"""
     bert: str | None = None
@@ -60,8 +59,7 @@ class Config(LoopConfig, TrainingOptions, DatasetOptions, GSASizes):
     run_dir: Path | None = None
     """checkpoints, logs and previews, runs/<variant>, or runs/<variant>-<base>, if left out"""
     pictures: int = 20000
-    """training pictures, encoded before the start"""
-    latents_dir: Path = Path("runs/latents")
+    """training pictures"""
     timestep_power: float = 0.8
     """below 1, noisy timesteps are drawn more often: that is where the layout is decided"""
     out: Path | None = None
@@ -79,7 +77,7 @@ def main(config: Config) -> None:
         knowledge = read_structure_clip(config.structure_clip or ADAPTERS / structure_clip_name(base.name), base)
     encode = graph_features(config.phrases, base, config.bert, knowledge)
     samples, validation = (
-        GraphSamples(split, split_latents(base, split, config.latents_dir), encode, seed=config.seed)
+        picture_samples(config, base, split, encode, seed=config.seed, nested_rate=data.nested_rate)
         for split in (data.split(TRAIN, config.pictures), data.split(VALIDATION, VALIDATION_PICTURES))
     )
     sizes = adapter_sizes(config, base.unet, encode.dim)

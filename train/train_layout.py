@@ -20,8 +20,8 @@ from train.bases.load import TrainingOptions, default_run_dir, load_training_bas
 from train.conditioning.initial_weights import start_from
 from train.conditioning.phrase_encoders import choose_variant, graph_features
 from train.data.dataset import TRAIN, VALIDATION, check_boxes
-from train.data.graph_samples import GraphSamples
 from train.data.known_datasets import DatasetOptions, open_dataset
+from train.data.training_samples import ShardOptions, graph_samples
 from train.objectives.layout import LayoutLosses, LayoutObjective, LayoutSizes, adapter_sizes, make_plan
 from train.running.command_line import run
 from train.running.loop import LoopConfig, train
@@ -30,7 +30,7 @@ VALIDATION_GRAPHS = 256
 
 
 @dataclass
-class Config(LoopConfig, TrainingOptions, DatasetOptions, LayoutSizes):
+class Config(LoopConfig, TrainingOptions, DatasetOptions, ShardOptions, LayoutSizes):
     phrases: str = CLIP
     """what encodes the graph's phrases: clip or bert"""
     bert: str | None = None
@@ -60,9 +60,7 @@ def main(config: Config) -> None:
     splits = data.split(TRAIN, config.pictures), data.split(VALIDATION, VALIDATION_GRAPHS)
     check_boxes(splits[0])
     samples, validation = (
-        # no pictures take part
-        GraphSamples(split, torch.zeros(len(split.graphs), 0), encode, seed=config.seed, masks=True)
-        for split in splits
+        graph_samples(split, encode, seed=config.seed, nested_rate=data.nested_rate, masks=True) for split in splits
     )
     sizes = adapter_sizes(config, encode.dim)
     torch.manual_seed(config.seed)

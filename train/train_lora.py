@@ -23,9 +23,9 @@ from train.conditioning.conditioners import StructureClipConditioner
 from train.conditioning.initial_weights import read_structure_clip
 from train.conditioning.lora import lora_tensors
 from train.data.dataset import TRAIN, VALIDATION
-from train.data.graph_samples import GraphSamples, no_features
+from train.data.graph_samples import no_features
 from train.data.known_datasets import DatasetOptions, open_dataset
-from train.data.latents import split_latents
+from train.data.training_samples import PictureOptions, picture_samples
 from train.objectives.lora import EMPTY_RATE, LoraDenoiser, LoraObjective, make_plan
 from train.running.command_line import run
 from train.running.loop import LoopConfig, train
@@ -36,7 +36,7 @@ VALIDATION_PICTURES = 128
 
 
 @dataclass
-class Config(LoopConfig, TrainingOptions, DatasetOptions):
+class Config(LoopConfig, TrainingOptions, DatasetOptions, PictureOptions):
     structure_clip: Path | None = None
     """what train_structure_clip.py wrote, models/scene_graph/structure-clip-<base>.safetensors if left out"""
     steps: int = 4000
@@ -46,8 +46,7 @@ class Config(LoopConfig, TrainingOptions, DatasetOptions):
     run_dir: Path | None = None
     """checkpoints, logs and previews, runs/ii, or runs/ii-<base>, if left out"""
     pictures: int = 20000
-    """training pictures, encoded before the start"""
-    latents_dir: Path = Path("runs/latents")
+    """training pictures"""
     timestep_power: float = 0.8
     """below 1, noisy timesteps are drawn more often: that is where the layout is decided"""
     out: Path | None = None
@@ -63,14 +62,7 @@ def main(config: Config) -> None:
     file = read_structure_clip(knowledge, base)
     condition = StructureClipConditioner(base, build_knowledge(file), file.config["knowledge_weight"])
     samples, validation = (
-        GraphSamples(
-            split,
-            split_latents(base, split, config.latents_dir),
-            no_features,
-            seed=config.seed,
-            nested_rate=0.0,
-            null_rate=EMPTY_RATE,
-        )
+        picture_samples(config, base, split, no_features, seed=config.seed, null_rate=EMPTY_RATE)
         for split in (data.split(TRAIN, config.pictures), data.split(VALIDATION, VALIDATION_PICTURES))
     )
     torch.manual_seed(config.seed)

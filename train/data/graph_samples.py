@@ -14,10 +14,12 @@ from sg_models.layers.graph_batch import NOWHERE, UNKNOWN_RELATION, GraphBatch, 
 from sg_models.layers.layout import MASK_SIDE
 from train.data.dataset import Split
 from train.data.graph_variation import with_gaps, without_boxes
-from train.data.spatial_relations import RELATIONS, nests
+from train.data.latents import Latents
+from train.data.sample_order import NO_PLACES, SampleOrder
+from train.data.shards import StoredPhrases
+from train.data.spatial_relations import RELATIONS
 
 NULL_RATE = 0.10
-NESTED_RATE = 0.4  # of samples that are drawn from nested scenes alone: they are few and the hardest
 GRAPHS = 13  # what a sample's random numbers are for, beside other scripts' uses of the same index
 
 
@@ -39,28 +41,33 @@ class SampleBatch:
 class GraphSamples:
     """Samples of a split by index; what a graph leaves unsaid is drawn from index and seed, too.
 
-    `latents` [N, 4, h, w] are those of the split's scenes.
+    `latents` are those of the split's scenes, by their places. `nested_rate` is the data set's, see `SampleOrder`.
+    Phrases that are `stored` with their scenes go before what `encode` says of them; `starts` are the places at which
+    the files begin that scenes are read from, where it matters.
     """
 
     def __init__(
         self,
         split: Split,
-        latents: Tensor,
+        latents: Latents | Tensor,
         encode: EncodeGraphs,
         *,
         seed: int = 0,
         masks: bool = False,
-        nested_rate: float = NESTED_RATE,
+        nested_rate: float = 0.0,
         null_rate: float = NULL_RATE,
+        stored: StoredPhrases | None = None,
+        starts: Sequence[int] = (0,),
     ) -> None:
         self.split, self.latents, self.encode, self.seed, self.with_masks = split, latents, encode, seed, masks
-        self.nested_rate, self.null_rate = nested_rate, null_rate
-        self.nested = [i for i, graph in enumerate(split.graphs) if nests(graph)] if nested_rate else []
+        self.null_rate, self.stored = null_rate, stored
+        repeated = split.nested if nested_rate else NO_PLACES
+        self.order = SampleOrder(len(split.graphs), seed, repeated=repeated, rate=nested_rate, starts=starts)
 
     def __call__(self, indices: Sequence[int]) -> SampleBatch:
         """The samples of some indices, which count up without end."""
         rngs = [sample_rng(index, GRAPHS, self.seed) for index in indices]
-        places = [self._place(rng) for rng in rngs]
+        places = [self.order[index] for index in indices]
         graphs = [with_gaps(self.split.graphs[place], rng) for place, rng in zip(places, rngs, strict=True)]
         is_null = torch.tensor([rng.random() < self.null_rate for rng in rngs])
         return SampleBatch(self.latents[places], graphs, self.encode_batch(graphs, places), is_null)
@@ -70,7 +77,8 @@ class GraphSamples:
         places = list(range(len(self.split.graphs)))
         others = places[shift:] + places[:shift]
         graphs = [self.split.graphs[place] for place in others]
-        return SampleBatch(self.latents, graphs, self.encode_batch(graphs, others), torch.full((len(places),), null))
+        is_null = torch.full((len(places),), null)
+        return SampleBatch(self.latents[places], graphs, self.encode_batch(graphs, others), is_null)
 
     def without_boxes(self) -> GraphBatch:
         """All graphs of the split as people write them, with the boxes as targets alone."""
@@ -85,13 +93,8 @@ class GraphSamples:
             torch.tensor([spatial_place(r.predicate) for g in graphs for r in g.relations], dtype=torch.long),
             self._masks(places),
         )
-        return graph_batch(graphs, self.encode(graphs), targets)
-
-    def _place(self, rng: np.random.Generator) -> int:
-        """A scene's place, at random."""
-        if self.nested and rng.random() < self.nested_rate:
-            return int(rng.choice(self.nested))
-        return int(rng.integers(len(self.split.graphs)))
+        features = self.stored(graphs, places) if self.stored else self.encode(graphs)
+        return graph_batch(graphs, features, targets)
 
     def _masks(self, places: Sequence[int]) -> Tensor | None:
         """Masks [O, M, M] of the objects of some scenes; None where they are not wanted or not known of all."""

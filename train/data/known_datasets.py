@@ -8,6 +8,8 @@ from train.data.dataset import Dataset
 from train.data.flips import FlippedTraining
 from train.data.prepared.prepared_dataset import Prepared
 from train.data.shapes.shapes_dataset import Shapes
+from train.data.shards import Shards
+from train.data.training_samples import ShardOptions
 from train.running.command_line import UsageError
 
 
@@ -45,8 +47,12 @@ DATASETS: dict[str, Callable[[DatasetOptions], Dataset]] = {
 
 
 def open_dataset(options: DatasetOptions) -> Dataset:
-    """The data set that the options name; raises `UsageError` where there is none."""
+    """The data set that the options name, or shards of it; raises `UsageError` where there is none."""
     if options.dataset not in DATASETS:
         raise UsageError(f"there is no data set {options.dataset!r}; write --dataset {' or '.join(DATASETS)}")
+    if isinstance(options, ShardOptions) and options.shards:
+        if options.flips:
+            raise UsageError("shards hold what they were written with; leave out --flips, or give it to precompute.py")
+        return Shards(options.shards, options.dataset)
     dataset = DATASETS[options.dataset](options)
     return FlippedTraining(dataset) if options.flips else dataset

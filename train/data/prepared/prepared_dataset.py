@@ -45,6 +45,11 @@ class PreparedSplit:
         if not len(self.graphs):
             raise UsageError(f"the split {name!r} of {dataset} in {folder} is empty; {folder}/prepared.json says why")
 
+    @property
+    def nested(self) -> np.ndarray:
+        """The places of records with one object inside another."""
+        return np.flatnonzero(self.records.nested[: len(self.graphs)])
+
     def pictures(self, places: Sequence[int], side: int) -> np.ndarray:
         """uint8 [B, side, side, 3]; raises `UsageError` for a picture that is missing or cannot be read."""
         return np.stack([self._picture(self.records[place], side) for place in places])
@@ -82,6 +87,8 @@ class PreparedSplit:
 
 class Prepared:
     """A data set that `prepare.py` wrote to `<data>/prepared/<name>`."""
+
+    nested_rate = 0.0  # a photograph's nested objects are no rarer than others
 
     def __init__(self, name: str, data: Path) -> None:
         self.name, self.data, self.folder = name, data, prepared_folder(data, name)

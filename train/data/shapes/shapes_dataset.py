@@ -12,6 +12,7 @@ from tqdm import tqdm
 from sg_models.graph.scene_graph import SceneGraph
 from train.data.shapes.oracle import judge
 from train.data.shapes.scene import Scene, render, scene, seeds, stencil
+from train.data.spatial_relations import nests
 from train.data.verdict import Verdict
 
 FINGERPRINTED = 16  # pictures: Shapes may change, and what was made of it with it
@@ -35,6 +36,11 @@ class ShapesSplit:
         """With all boxes."""
         return [made.graph for made in self.scenes]
 
+    @cached_property
+    def nested(self) -> np.ndarray:
+        """The places of scenes with one object inside another."""
+        return np.flatnonzero([nests(graph) for graph in self.graphs])
+
     def pictures(self, places: Sequence[int], side: int) -> np.ndarray:
         """uint8 [B, side, side, 3]."""
         return np.stack([render(self.scenes[place], side) for place in places])
@@ -57,6 +63,7 @@ class Shapes:
     title = "Shapes, a synthetic world"
     test_splits = ("held-out", "compositional")
     large_area = 0.129
+    nested_rate = 0.4  # they are few and the hardest
 
     def split(self, name: str, count: int) -> ShapesSplit:
         """The first `count` scenes of a split."""
