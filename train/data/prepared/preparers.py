@@ -1,9 +1,14 @@
 """The data sets that `prepare.py` prepares, a line each."""
 
+from train.data.prepared import vg150, visual_genome
 from train.data.prepared.preparer import PrepareOptions, Preparer, Source
 from train.running.command_line import UsageError
 
-PREPARERS: dict[str, Preparer] = {}
+PREPARERS: dict[str, Preparer] = {
+    "vg": visual_genome.prepare_closed,
+    "vg-open": visual_genome.prepare_open,
+    "vg150": vg150.prepare_vg150,
+}
 
 
 def find_source(options: PrepareOptions) -> Source:

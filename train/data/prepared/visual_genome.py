@@ -1,0 +1,171 @@
+"""Visual Genome from its annotation files: sg2im's vocabulary and splits (`vg`), or every word (`vg-open`).
+
+image_data.json  objects.json  attributes.json  relationships.json
+object_alias.txt  relationship_alias.txt  vg_splits.json
+VG_100K/  VG_100K_2/
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from train.data.prepared import sg2im_files
+from train.data.prepared.annotation_text import Wordings, read_aliases
+from train.data.prepared.picture_files import find_picture
+from train.data.prepared.preparer import Counts, PrepareOptions, Scene, Source, SplitSource, Thing
+from train.data.prepared.visual_genome_files import (
+    Images,
+    read_attributes,
+    read_images,
+    read_objects,
+    read_relations,
+)
+from train.data.prepared.visual_genome_filter import (
+    KeptAttributes,
+    KeptObjects,
+    KeptRelations,
+    Limits,
+    choose_images,
+    choose_pictures,
+    keep_attributes,
+    keep_objects,
+    keep_relations,
+)
+from train.running.command_line import UsageError
+
+ANNOTATIONS = ("image_data.json", "objects.json", "attributes.json", "relationships.json")
+ALIASES = ("object_alias.txt", "relationship_alias.txt")
+SPLITS = "vg_splits.json"
+SPLIT_NAMES = ("train", "val", "test")
+LICENCE = "annotations CC BY 4.0; pictures as their owners on Flickr allow"
+ATTRIBUTION = "Visual Genome: Krishna et al., Visual Genome, International Journal of Computer Vision, 2017"
+
+
+def prepare_closed(options: PrepareOptions) -> Source:
+    """`vg`: from sg2im's own HDF5 files where they are in the folder, else from Visual Genome's annotations."""
+    title = "Visual Genome, sg2im's vocabulary"
+    if sg2im_files.are_in(options.data):
+        return sg2im_files.source(options, title, LICENCE, ATTRIBUTION)
+    return source(options.data, Limits(), title)
+
+
+def prepare_open(options: PrepareOptions) -> Source:
+    """`vg-open`: no word left out or merged, attributes kept, the same sizes."""
+    return source(options.data, Limits(open_vocabulary=True), "Visual Genome, every word")
+
+
+def source(data: Path, limits: Limits, title: str) -> Source:
+    """Visual Genome's annotations in a folder; raises `UsageError` for files that are not there."""
+    names = (*ANNOTATIONS, SPLITS, *(() if limits.open_vocabulary else ALIASES))
+    missing = [name for name in names if not (data / name).is_file()]
+    if missing:
+        raise UsageError(
+            f"{data} lacks {', '.join(missing)}; put Visual Genome's files there (docs/data.md says where from), or "
+            "write --download"
+        )
+    facts: dict[str, int] = {}
+
+    def read(counts: Counts) -> dict[str, SplitSource]:
+        return read_visual_genome(data, limits, counts, facts)
+
+    files = tuple(data / name for name in names)
+    return Source(title, LICENCE, ATTRIBUTION, files, {"limits": limits.to_dict()}, read, facts)
+
+
+@dataclass(frozen=True)
+class Annotations:
+    """What stays of the annotations, and the words that its numbers stand for."""
+
+    data: Path
+    images: Images
+    objects: KeptObjects
+    relations: KeptRelations
+    attributes: KeptAttributes
+    names: list[str]
+    predicates: list[str]
+    descriptions: list[str]
+
+
+def read_visual_genome(data: Path, limits: Limits, counts: Counts, facts: dict[str, int]) -> dict[str, SplitSource]:
+    """The splits; `facts` gets the sizes of the vocabularies."""
+    wanted = read_splits(data / SPLITS)
+    images = read_images(data / "image_data.json", counts)
+    splits = choose_images(wanted, images, limits, counts)
+    alias = [{} if limits.open_vocabulary else read_aliases(data / name) for name in ALIASES]
+    rows = read_objects(data / "objects.json", images, Wordings(alias[0]), counts)
+    objects = keep_objects(rows, images, splits, limits, counts)
+    described = read_attributes(data / "attributes.json", images, Wordings(), counts)
+    attributes = keep_attributes(described, objects, splits, limits, counts)
+    joined = read_relations(data / "relationships.json", images, Wordings(alias[1]), counts)
+    relations = keep_relations(joined, rows, objects, splits, limits, counts)
+    for what, kept in (("names", objects), ("predicates", relations), ("attributes", attributes)):
+        facts[what] = int(np.count_nonzero(kept.vocabulary))
+    words = rows.wordings.words, joined.wordings.words, described.wordings.words
+    annotations = Annotations(data, images, objects, relations, attributes, *words)
+
+    def split(chosen: np.ndarray) -> SplitSource:
+        return SplitSource(
+            lambda counts: scenes(annotations, choose_pictures(chosen, objects, relations, limits, counts))
+        )
+
+    return {name: split(chosen) for name, chosen in splits.images.items()}
+
+
+def read_splits(path: Path) -> dict[str, list[int]]:
+    """The ids of every split's images, train first."""
+    try:
+        splits = json.loads(path.read_bytes())
+        ids = {name: [int(i) for i in splits[name]] for name in SPLIT_NAMES}
+    except (ValueError, KeyError, TypeError) as error:
+        example = '{"train": [ids of images], "val": [...], "test": [...]}'
+        raise UsageError(f"{path} does not name the images of every split ({error!r}); write {example}") from error
+    return ids
+
+
+def scenes(annotations: Annotations, images: np.ndarray) -> Iterator[Scene]:
+    """The graph of every image, in order."""
+    objects, relations = annotations.objects, annotations.relations
+    object_starts, object_ends = bounds(objects.image, images)
+    relation_starts, relation_ends = bounds(relations.image, images)
+    ids = list(annotations.images.place)
+    for i, image in enumerate(images.tolist()):
+        first = int(object_starts[i])
+        part = slice(relation_starts[i], relation_ends[i])
+        triples = zip(
+            (relations.subject[part] - first).tolist(),
+            relations.word[part].tolist(),
+            (relations.object[part] - first).tolist(),
+            strict=True,
+        )
+        yield Scene(
+            id=str(ids[image]),
+            size=tuple(annotations.images.size[image].tolist()),
+            things=things(annotations, first, int(object_ends[i])),
+            relations=[(subject, annotations.predicates[word], object_) for subject, word, object_ in triples],
+            picture=find_picture(annotations.data, annotations.images.paths[image]),
+        )
+
+
+def things(annotations: Annotations, first: int, end: int) -> list[Thing]:
+    """The objects of one image: the rows from `first` to before `end`."""
+    objects, attributes = annotations.objects, annotations.attributes
+    starts = np.searchsorted(attributes.object, np.arange(first, end + 1)).tolist()
+    boxes = objects.box[first:end].tolist()
+    return [
+        Thing(
+            annotations.names[word],
+            (x, y, x + w, y + h),
+            tuple(annotations.descriptions[number] for number in attributes.word[start:stop].tolist()),
+        )
+        for word, (x, y, w, h), start, stop in zip(
+            objects.word[first:end].tolist(), boxes, starts, starts[1:], strict=False
+        )
+    ]
+
+
+def bounds(image: np.ndarray, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where the rows of every image start and end; `image`, of every row, is ascending."""
+    return np.searchsorted(image, images), np.searchsorted(image, images, side="right")
