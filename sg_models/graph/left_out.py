@@ -29,6 +29,10 @@ class LeftOut:
         finally:
             self._parents.pop()
 
+    def counts(self) -> tuple[tuple[str, str, int], ...]:
+        """What was left out, for which reason, how often."""
+        return tuple((what, reason, count) for (what, reason), count in self._counts.items())
+
     def warnings(self) -> tuple[str, ...]:
         """One sentence for each reason, in the order in which they came up."""
         return tuple(

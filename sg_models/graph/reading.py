@@ -21,10 +21,14 @@ from .text_forms import JSON, PARENTHESES, find_graph
 
 @dataclass(frozen=True)
 class Reading:
-    """The graphs of one source, in order, and sentences about what was left out of them."""
+    """The graphs of one source, in order, and sentences about what was left out of them.
+
+    `left_out` has the rows that were: what they are, the reason, and how many.
+    """
 
     graphs: tuple[SceneGraph, ...]
     warnings: tuple[str, ...] = ()
+    left_out: tuple[tuple[str, str, int], ...] = ()
 
     def single(self) -> SceneGraph:
         """The one graph. Raises `SceneGraphError` for none and for several."""
@@ -53,10 +57,10 @@ def read_scene_graphs(
     beside = beside or Beside(size)
     left_out = LeftOut()
     if not isinstance(source, str):
-        return Reading(tuple(read_records(source, beside, left_out)), left_out.warnings())
+        return Reading(tuple(read_records(source, beside, left_out)), left_out.warnings(), left_out.counts())
     found = find_graph(source)
     if found.form == JSON:
         graphs = read_records(found.value, beside, left_out)
     else:
         graphs = [read_parenthesised(found.value, left_out) if found.form == PARENTHESES else parse_lines(found.value)]
-    return Reading(tuple(graphs), (*found.warnings, *left_out.warnings()))
+    return Reading(tuple(graphs), (*found.warnings, *left_out.warnings()), left_out.counts())

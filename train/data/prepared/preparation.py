@@ -203,4 +203,8 @@ def summary(report: dict[str, Any]) -> Iterator[str]:
     for counts in (report["left_out"], *(split["left_out"] for split in report["splits"].values())):
         total.update({(what, why): n for what, whys in counts.items() for why, n in whys.items()})
     for (what, why), count in sorted(total.items()):
-        yield f"left out {count} {what}{'s' * (count != 1)}: {why}"
+        yield f"left out {count} {what if count == 1 else plural(what)}: {why}"
+
+
+def plural(what: str) -> str:
+    return f"{what}es" if what.endswith("x") else f"{what}s"

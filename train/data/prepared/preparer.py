@@ -14,6 +14,8 @@ from typing import Any, Literal
 import numpy as np
 import tyro
 
+from sg_models.bases import sg_mini
+
 PixelBox = tuple[float, float, float, float]  # (x0, y0, x1, y1) in pixels, origin top left
 
 CENTRE, WHOLE = "centre", "none"  # crops
@@ -35,6 +37,11 @@ class PrepareOptions:
     """decode every picture to the end, which finds truncated ones, and takes hours for large data sets"""
     download: bool = False
     """first fetch the files that are not in the folder, where the data set has an address that still answers"""
+    boxes: Path | None = None
+    """what train_layout.py wrote, or an adapter file, which places objects whose boxes the data set does not know, as
+    in laion-sg; if left out, they have none"""
+    base: str = sg_mini.NAME
+    """the base that --boxes was trained on, whose text model reads the phrases"""
     overwrite: bool = False
     """prepare again what was prepared with other options or from other files"""
 
@@ -65,13 +72,14 @@ class Counts:
 @dataclass
 class Thing:
     """An object of a scene. A box may reach past the picture; it is clipped, and the thing left out if nothing stays.
+    It is None where the data set does not know it.
 
     `mask` gives the object's mask within a part of the picture, a box in pixels, as bool [S, S] with S a multiple of 4;
     either all things of a data set have one or none has.
     """
 
     name: str
-    box: PixelBox
+    box: PixelBox | None
     attributes: tuple[str, ...] = ()
     mask: Callable[[PixelBox], np.ndarray] | None = None
 

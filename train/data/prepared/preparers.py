@@ -1,6 +1,6 @@
 """The data sets that `prepare.py` prepares, a line each."""
 
-from train.data.prepared import vg150, visual_genome
+from train.data.prepared import coco, laion_sg, layouts, own_folder, vg150, visual_genome
 from train.data.prepared.preparer import PrepareOptions, Preparer, Source
 from train.running.command_line import UsageError
 
@@ -8,6 +8,10 @@ PREPARERS: dict[str, Preparer] = {
     "vg": visual_genome.prepare_closed,
     "vg-open": visual_genome.prepare_open,
     "vg150": vg150.prepare_vg150,
+    "coco": coco.prepare,
+    "laion-sg": laion_sg.prepare,
+    "folder": own_folder.prepare,
+    "layouts": layouts.prepare,
 }
 
 
