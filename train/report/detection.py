@@ -39,7 +39,7 @@ def without_duplicates(seen: Sequence[DetectedObject]) -> list[DetectedObject]:
         return []
     order = {name: number for number, name in enumerate(sorted({thing.name for thing in seen}))}
     kept = batched_nms(
-        torch.tensor([thing.box for thing in seen]),
+        torch.tensor([thing.box for thing in seen], dtype=torch.float32),
         torch.tensor([thing.score for thing in seen]),
         torch.tensor([order[thing.name] for thing in seen]),
         OVERLAP,

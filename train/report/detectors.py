@@ -52,17 +52,17 @@ class Owl:
 
     def __init__(self, model, processor, threshold: float | None = None) -> None:
         self.model, self.processor = model, processor
+        self.length = model.config.text_config.max_position_embeddings  # tokens of a name; more are cut off
         self.threshold = OWL_THRESHOLD if threshold is None else threshold
 
     @torch.no_grad()
     def detect(self, picture: np.ndarray, names: list[str]) -> list[DetectedObject]:
         asked = [f"a photo of a {name}" for name in names]  # as it was trained
-        # a name of many words is cut to the model's length, as its own pipeline does
-        inputs = self.processor(text=[asked], images=Image.fromarray(picture), truncation=True, return_tensors="pt").to(
-            self.model.device
-        )
+        words = {"padding": "max_length", "truncation": True, "max_length": self.length}
+        inputs = self.processor(text=[asked], images=Image.fromarray(picture), return_tensors="pt", **words)
+        outputs = self.model(**inputs.to(self.model.device))
         (found,) = self.processor.post_process_grounded_object_detection(
-            self.model(**inputs), threshold=self.threshold, target_sizes=[picture.shape[:2]], text_labels=[names]
+            outputs, threshold=self.threshold, target_sizes=[picture.shape[:2]], text_labels=[names]
         )
         return _objects(found["boxes"], found["scores"], found["text_labels"])
 
@@ -83,12 +83,12 @@ class GroundingDino:
         """Raises `UsageError` for more names than it can read at once."""
         text = " ".join(f"{name.replace('.', ' ').casefold()}." for name in names)
         inputs = self.processor(images=Image.fromarray(picture), text=text, return_tensors="pt").to(self.model.device)
-        limit = self.model.config.max_text_len
-        if inputs["input_ids"].shape[1] > limit:
+        limit, tokens = self.model.config.max_text_len, self._tokens(inputs["input_ids"][0])
+        if len(tokens) < len(names) or inputs["input_ids"].shape[1] > limit:
             raise UsageError(f"Grounding DINO reads {limit} tokens at once, these names have more: {text[:80]} …")
         outputs = self.model(**inputs)
         per_token = outputs.logits[0].sigmoid()  # [Q, tokens]
-        per_name = torch.stack([per_token[:, where].amax(dim=1) for where in self._tokens(inputs["input_ids"][0])], 1)
+        per_name = torch.stack([per_token[:, where].amax(dim=1) for where in tokens], dim=1)  # [Q, names]
         scores, best = per_name.max(dim=1)  # [Q]
         height, width, _ = picture.shape
         corners = _corners(outputs.pred_boxes[0]) * torch.tensor([width, height] * 2, device=scores.device)

@@ -61,6 +61,8 @@ def with_interval(hits: np.ndarray, totals: np.ndarray) -> list[float]:
     if value in (0.0, 1.0):
         right = len(hits) if value else 0
         low, high = stats.binomtest(right, len(hits)).proportion_ci(method="wilson")
+    elif len(hits) == 1:
+        low, high = 0.0, 1.0  # one graph says nothing about others
     else:
         interval = stats.bootstrap(
             (hits, totals),
