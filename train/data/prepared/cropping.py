@@ -7,7 +7,7 @@ from train.data.prepared.preparer import CENTRE, Counts, PixelBox, Scene, Thing
 from train.data.prepared.records import Record, pack_mask
 
 LEAST_VISIBLE = 1 / 3  # of a box: a thing of which the crop shows less leaves the graph
-LONGEST_MISMATCH = 0.02  # of a picture's shape against that of the annotations: sizes are rounded when pictures shrink
+SHAPE_TOLERANCE = 0.02  # sizes are rounded when pictures are made smaller
 
 Crop = tuple[int, int, int, int]
 
@@ -53,7 +53,7 @@ class Frame:
 def cropped(scene: Scene, picture_size: tuple[int, int], crop: str, counts: Counts) -> Record | None:
     """The record of a scene whose picture is `picture_size` pixels; None, and counted, where nothing of it stays."""
     width, height = scene.size or picture_size
-    if abs(width * picture_size[1] / (height * picture_size[0]) - 1) > LONGEST_MISMATCH:
+    if abs(width * picture_size[1] / (height * picture_size[0]) - 1) > SHAPE_TOLERANCE:
         counts.leave_out("picture", "another shape than its annotations say")
         return None
     square = crop_box(picture_size, crop)

@@ -27,6 +27,7 @@ from train.data.prepared.records import (
     Record,
     index_path,
     progress,
+    read_report,
     records_path,
     write_records,
     write_report,
@@ -101,7 +102,7 @@ def prepare(source: Source, options: PrepareOptions) -> dict[str, Any]:
     write_report(folder, report)
     for name in parts:
         part_path(folder, name).unlink()
-    return report
+    return read_report(folder)
 
 
 def write_split(

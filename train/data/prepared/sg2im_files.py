@@ -137,5 +137,5 @@ def graph_rows(rows: dict[str, Any], words: Words, counts: Counts) -> tuple[list
 
 
 def word(words: list[str], number: int) -> str:
-    """What a number stands for; empty, which is left out and counted with what no graph can hold, if that is nothing."""
+    """What a number stands for; if that is nothing, empty text, which is counted with what no graph can hold."""
     return words[number] if 0 <= number < len(words) else ""

@@ -6,6 +6,7 @@ row of numbers per object, attribute and relation. A row of another form costs t
 """
 
 import mmap
+import re
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,6 +23,9 @@ from train.running.command_line import UsageError
 ID_BITS = 40
 Id = Annotated[int, msgspec.Meta(ge=0, lt=2**ID_BITS)]
 Pixels = Annotated[float, msgspec.Meta(gt=-1e6, lt=1e6)]
+# a backslash, a surrogate pair, and (group 1) half of one
+ESCAPES = re.compile(rb"\\\\|\\u[dD][89abAB]..\\u[dD][c-fC-F]..|(\\u[dD][89a-fA-F]..)")
+BROKEN = rb"\u0000"
 ANOTHER_FORM = "a row of another form"
 
 
@@ -244,9 +248,22 @@ def raw_records(path: Path) -> list[msgspec.Raw]:
 
     Raises `UsageError` where it is no such array, as after a download that broke off.
     """
+    if not path.stat().st_size:
+        raise UsageError(f"{path} is empty; download it again")
     with path.open("rb") as file:
-        try:
-            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-            return msgspec.json.decode(mapped, type=list[msgspec.Raw])
-        except (ValueError, msgspec.DecodeError) as error:
-            raise UsageError(f"{path} is not whole JSON ({error}); download it again") from error
+        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    try:
+        return msgspec.json.decode(mapped, type=list[msgspec.Raw])
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        pass  # a text that no string can hold breaks the whole file for strict readers
+    try:
+        return msgspec.json.decode(without_broken_text(mapped[:]), type=list[msgspec.Raw])
+    except msgspec.DecodeError as error:
+        raise UsageError(f"{path} is not whole JSON ({error}); download it again") from error
+
+
+def without_broken_text(text: bytes) -> bytes:
+    """JSON whose halves of surrogate pairs are the character 0, which no name may hold, and whose bytes that are no
+    UTF-8 are U+FFFD."""
+    repaired = ESCAPES.sub(lambda found: BROKEN if found[1] else found[0], text)
+    return repaired.decode("utf-8", "replace").encode()
