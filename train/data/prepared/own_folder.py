@@ -111,7 +111,7 @@ def read_pairs(
             (file,) = read_source(str(others[0]), size)
             graph = file.reading.single()
         except (GraphFileError, SceneGraphError) as error:
-            left_out.note(others[0], "a graph that cannot be read", str(error))
+            left_out.note(others[0], "a graph that cannot be read", str(error).removeprefix(f"{others[0]}: "))
             continue
         note_rows(others[0], file.reading, left_out)
         yield Pair(own[0].name, size, graph)
@@ -133,7 +133,7 @@ class LeftOutFiles:
         """Names a file with what there is to say of it."""
         named = self.facts.setdefault(why, [])
         if len(named) < NAMED:
-            named.append(details or path.name)
+            named.append(f"{path.name}: {details}" if details else path.name)
 
 
 def upright_size(path: Path, decode: bool) -> tuple[int, int] | str:
@@ -150,7 +150,7 @@ def note_rows(path: Path, reading: Reading, left_out: LeftOutFiles) -> None:
     """Counts the rows that the reader left out of a graph, and says where."""
     count_left_out(reading, left_out.counts)
     for warning in reading.warnings:
-        left_out.name(path, "parts of graphs", f"{path.name}: {warning}")
+        left_out.name(path, "parts of graphs", warning)
 
 
 def split_source(pairs: list[Pair]) -> SplitSource:
