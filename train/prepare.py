@@ -6,6 +6,7 @@
 docs/data.md says for every data set what to put where, what is left out, and under which licence it is.
 """
 
+from train.data.prepared.downloads import fetch
 from train.data.prepared.preparation import prepare, summary
 from train.data.prepared.preparer import PrepareOptions
 from train.data.prepared.preparers import find_source
@@ -13,6 +14,8 @@ from train.running.command_line import run
 
 
 def main(options: PrepareOptions) -> None:
+    if options.download:
+        fetch(options)
     for line in summary(prepare(find_source(options), options)):
         print(line)
 
