@@ -79,5 +79,5 @@ def check_boxes(split: Split) -> None:
     if not knows_boxes(split):
         raise UsageError(
             f"the graphs of {split.dataset} have no boxes, which layouts are learned from; let a trained layout place "
-            f"their objects: train/prepare.py {split.dataset} --boxes <adapter file>"
+            "their objects: train/prepare.py <data set> --boxes <adapter file>"
         )

@@ -75,8 +75,8 @@ class FlippedSplit:
 
     def __init__(self, split: Split) -> None:
         self.split, self.count = split, len(split.graphs)
-        # a name of its own, so that what was made of one of them is kept beside what was made of the other
-        self.dataset, self.name = split.dataset, f"{split.name}-flipped"
+        # named apart, so that what was made of the one is kept beside what was made of the other
+        self.dataset, self.name = f"{split.dataset}-flipped", split.name
         self.graphs = FlippedGraphs(split.graphs)
 
     @property

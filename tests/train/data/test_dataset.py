@@ -1,10 +1,12 @@
 """The contract of data sets: the base's own size, masks or none, and a judge that reads any size."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from sg_models.adapters.layout_adapter import LayoutAdapter
 from sg_models.adapters.phrase_features import RememberedPhrases
@@ -15,6 +17,9 @@ from train.data.dataset import TRAIN
 from train.data.graph_samples import GraphSamples
 from train.data.known_datasets import DATASETS, DatasetOptions, open_dataset
 from train.data.latents import split_latents
+from train.data.prepared.preparation import prepare
+from train.data.prepared.preparer import PrepareOptions
+from train.data.prepared.preparers import PREPARERS, find_source
 from train.data.shapes.scene import SIDE
 from train.data.shapes.shapes_dataset import Shapes, ShapesSplit
 from train.objectives.layout import LayoutLosses, LayoutSizes, adapter_sizes
@@ -23,9 +28,19 @@ from train.running.command_line import UsageError
 SIZES = LayoutSizes(graph_dim=16, graph_hidden=16, graph_layers=1, box_layers=1, layout_width=16, channels=4)
 
 
-@pytest.mark.parametrize("name", DATASETS)
-def test_a_data_set_has_what_training_asks(name: str):
-    data = open_dataset(DatasetOptions(dataset=name))
+def folder_of_pictures(data: Path) -> Path:
+    """Pictures of one's own, prepared."""
+    for i in range(60):
+        Image.new("RGB", (80, 64), (i, 90, 60)).save(data / f"{i}.png")
+        (data / f"{i}.json").write_text('{"objects": [{"name": "wall", "box": [0, 0, 1, 0.5]}]}')
+    options = PrepareOptions("folder", data)
+    prepare(find_source(options), options)
+    return data
+
+
+@pytest.mark.parametrize("name", [Shapes.name, "folder"])
+def test_a_data_set_has_what_training_asks(name: str, tmp_path: Path):
+    data = open_dataset(DatasetOptions(name, None if name == Shapes.name else folder_of_pictures(tmp_path)))
     assert data.name == name and data.title and 0 < data.large_area < 1
     for split_name in (TRAIN, "val", *data.test_splits):
         split = data.split(split_name, 3)
@@ -34,6 +49,18 @@ def test_a_data_set_has_what_training_asks(name: str):
         pictures = split.pictures([2, 0], 64)
         assert pictures.shape == (2, 64, 64, 3) and pictures.dtype == np.uint8
         assert split.fingerprint() == data.split(split_name, 2).fingerprint()
+
+
+@pytest.mark.parametrize("name", PREPARERS)
+def test_what_is_prepared_is_a_data_set_that_asks_for_its_folder(name: str, tmp_path: Path):
+    with pytest.raises(UsageError, match=f"where is {name}[?] write --data"):
+        open_dataset(DatasetOptions(name))
+    with pytest.raises(UsageError, match="run train/prepare.py first"):
+        open_dataset(DatasetOptions(name, tmp_path))
+
+
+def test_every_data_set_but_shapes_is_prepared():
+    assert set(DATASETS) == {Shapes.name, *PREPARERS}
 
 
 def test_an_unknown_data_set_is_named():

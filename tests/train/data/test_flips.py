@@ -95,7 +95,7 @@ def test_places_beyond_are_errors_and_slices_and_negatives_are_as_in_lists(whole
 
 def test_what_was_made_of_them_is_kept_apart(whole: ShapesSplit):
     split = FlippedSplit(whole)
-    assert (split.dataset, split.name) == ("shapes", "train-flipped")
+    assert (split.dataset, split.name) == ("shapes-flipped", "train")
     prints = {s.fingerprint() for s in (whole, split, FlippedSplit(ShapesSplit("train", COUNT - 1)))}
     assert len(prints) == 3, "with another count, mirrored ones begin at another place"
 

@@ -49,6 +49,7 @@ class Gaps:
 
     def __init__(self, name: str, count: int, known: Sequence[int] = ()) -> None:
         self.whole, self.name = ShapesSplit(name, count), name
+        self.nested = self.whole.nested
         self.graphs = [
             graph if place in known else without_boxes(graph) for place, graph in enumerate(self.whole.graphs)
         ]
@@ -204,7 +205,7 @@ def test_train_gsa_writes_an_adapter_that_does_not_place_objects(settings: dict,
 
 
 def test_layouts_end_in_a_sentence(settings: dict):
-    with pytest.raises(UsageError, match="the graphs of gaps have no boxes.*prepare.py gaps --boxes"):
+    with pytest.raises(UsageError, match="the graphs of gaps have no boxes.*prepare.py <data set> --boxes"):
         train_layout.main(train_layout.Config(**settings))
     with pytest.raises(UsageError, match="the graphs of gaps have no boxes"):
         check_boxes(Gaps("train", 2))
