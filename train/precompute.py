@@ -12,8 +12,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Literal
 
-from accelerate import PartialState
-
 from sg_models.adapters.phrase_features import RememberedPhrases
 from sg_models.adapters.variants import CLIP
 from train.bases.base_model import BaseModel
@@ -24,6 +22,7 @@ from train.data.known_datasets import DatasetOptions, open_dataset
 from train.data.shard_files import ABOUT, UNFINISHED, Origin, SplitOrigin, read_origin, write_origin
 from train.data.shard_writing import NO_PHRASES, ShardWriter
 from train.running.command_line import UsageError, run
+from train.running.processes import this_process
 
 LONGEST_WAIT = timedelta(days=7)  # of a process for the others, which may have more to write
 
@@ -79,7 +78,7 @@ def begin(folder: Path, plan: Origin) -> None:
 
 
 def main(config: Config) -> None:
-    state = PartialState(timeout=LONGEST_WAIT)
+    state = this_process(timeout=LONGEST_WAIT)
     base, data = load_base(config.base, config.prediction_type).to(state.device).freeze(), open_dataset(config)
     encode = None if config.phrases == NO_PHRASES else graph_features(config.phrases, base, config.bert)
     place = config.data or Path("runs")

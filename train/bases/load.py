@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from accelerate import PartialState
 
 from sg_models.bases import known_bases, sg_mini
 from sg_models.bases.known_bases import BASES
@@ -13,6 +12,7 @@ from train.bases.base_model import BaseModel
 from train.bases.empty_base import EmptyBase
 from train.bases.sg_mini_checkpoint import empty_sg_mini, is_sg_mini, load_sg_mini_base
 from train.bases.stable_diffusion_2 import PredictionType, empty_stable_diffusion_2, load_stable_diffusion_2
+from train.running.processes import this_process
 
 
 @dataclass
@@ -80,7 +80,7 @@ def default_run_dir(name: str, base: str) -> Path:
 
 def load_training_base(options: TrainingOptions) -> BaseModel:
     """The base that the options name, frozen, on this process's device, and prepared as they say."""
-    base = load_base(options.base, options.prediction_type).to(PartialState().device).freeze()
+    base = load_base(options.base, options.prediction_type).to(this_process().device).freeze()
     if options.gradient_checkpointing:
         base.unet.enable_gradient_checkpointing()
     if options.channels_last:

@@ -1,7 +1,8 @@
 """What all scripts do with their command line: read it into a dataclass, and end in one sentence where input is bad."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 import tyro
@@ -11,16 +12,38 @@ from sg_models.graph.graph_files import GraphFileError
 from sg_models.graph.scene_graph import SceneGraphError
 
 Options = TypeVar("Options")
+SIGNALLED = 128  # an exit code that says so, the signal's number added
 
 
 class UsageError(ValueError):
     """The command line asks for something that cannot be done; the message says what to write instead."""
 
 
+class Interrupted(Exception):
+    """A run was asked to end by a signal and has done so, with a checkpoint; the message says how to go on."""
+
+    def __init__(self, message: str, number: int) -> None:
+        super().__init__(message)
+        self.code = SIGNALLED + number
+
+
 def run(main: Callable[[Options], None], options: type[Options]) -> None:
-    """Calls `main` with the options of the command line; a user's mistake ends in its sentence and exit code 2."""
-    try:
+    """Calls `main` with the options of the command line; see `in_words`."""
+    with in_words():
         main(tyro.cli(options, description=sys.modules[main.__module__].__doc__))
+
+
+@contextmanager
+def in_words() -> Iterator[None]:
+    """A user's mistake ends in its sentence and exit code 2.
+
+    A run that was interrupted says how to go on, and has the exit code that belongs to the signal.
+    """
+    try:
+        yield
     except (UsageError, GraphFileError, SceneGraphError, WeightsFileError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+    except Interrupted as interrupted:
+        print(interrupted, file=sys.stderr)
+        sys.exit(interrupted.code)

@@ -1,17 +1,27 @@
 """The training loop on a small regression: exact resume, averaged weights, whole checkpoints."""
 
-from collections.abc import Iterator, Sequence
+import errno
+import io
+import itertools
+import os
+import signal
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from accelerate import PartialState
 from accelerate.state import AcceleratorState
+from safetensors import SafetensorError
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor, nn
 from torch._dynamo.utils import counters
 
-from train.running import loop
+from train.running import checkpoints, loop
+from train.running.command_line import Interrupted, UsageError, in_words
 from train.running.loop import LoopConfig, step_generator, train
+from train.running.processes import this_process
 from train.train_gsa import parameter_groups
 
 
@@ -200,7 +210,7 @@ def test_only_one_checkpoint_stays(tmp_path: Path):
     assert {p.name for p in tmp_path.iterdir() if p.name.startswith("checkpoint")} == {"checkpoint"}
 
 
-class Interrupted(Exception):
+class Broken(Exception):
     pass
 
 
@@ -213,7 +223,7 @@ def interrupt(monkeypatch, at: str, when: int) -> None:
         if path.name == "checkpoint.new":
             calls["rename"] += 1
             if at == "rename" and calls["rename"] == when:
-                raise Interrupted
+                raise Broken
         return rename(path, target)
 
     def failing_save(accelerator, folder: str) -> None:
@@ -221,7 +231,7 @@ def interrupt(monkeypatch, at: str, when: int) -> None:
         if at == "save" and calls["save"] == when:
             Path(folder).mkdir(exist_ok=True)
             (Path(folder) / "model.safetensors").write_bytes(b"half")
-            raise Interrupted
+            raise Broken
         save(accelerator, folder)
 
     monkeypatch.setattr(Path, "rename", failing_rename)
@@ -233,7 +243,7 @@ def interrupt(monkeypatch, at: str, when: int) -> None:
 def test_an_interrupted_saving_costs_nothing(at: str, when: int, tmp_path: Path, monkeypatch):
     with monkeypatch.context() as patch:
         interrupt(patch, at, when)
-        with pytest.raises(Interrupted):
+        with pytest.raises(Broken):
             run(config(tmp_path / "broken"))
     assert same(run(config(tmp_path / "broken")), run(config(tmp_path / "whole")))
 
@@ -243,7 +253,7 @@ def test_two_interruptions_in_a_row_leave_a_whole_checkpoint(tmp_path: Path, mon
     for when in (2, 1):
         with monkeypatch.context() as patch:
             interrupt(patch, "rename", when)
-            with pytest.raises(Interrupted):
+            with pytest.raises(Broken):
                 run(config(tmp_path))
     steps: list[int] = []
 
@@ -290,3 +300,142 @@ def test_a_loss_gets_the_optimiser_step_and_not_the_pass(tmp_path: Path):
 
     train(config(tmp_path, steps=3, accumulate=2), Regression(), spy, batch)
     assert steps == [0, 0, 1, 1, 2, 2]
+
+
+@pytest.fixture(params=[signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+def stopping(request: pytest.FixtureRequest) -> Callable[..., Tensor]:
+    """A `batch` that sends the process a signal in its fifth step."""
+    steps: list[int] = []
+
+    def signalling(indices: Sequence[int]) -> Tensor:
+        steps.append(1)
+        if len(steps) == 5:
+            os.kill(os.getpid(), request.param)
+        return batch(indices)
+
+    signalling.number = request.param  # type: ignore[attr-defined]
+    return signalling
+
+
+def test_a_signal_ends_a_run_after_its_step_with_a_checkpoint(stopping, tmp_path: Path, capfd):
+    before = signal.getsignal(stopping.number)
+    with pytest.raises(
+        Interrupted, match=rf"stopped by {stopping.number.name} after step 5.*goes on:\npython "
+    ) as ended:
+        train(config(tmp_path / "stopped"), Regression(), loss, stopping)
+    assert ended.value.code == 128 + stopping.number
+    assert "ending after this step, with a checkpoint; once more ends at once" in capfd.readouterr().err
+    assert signal.getsignal(stopping.number) is before
+    assert same(run(config(tmp_path / "stopped")), run(config(tmp_path / "whole")))
+
+
+def test_a_second_signal_ends_a_run_at_once(tmp_path: Path):
+    def impatient(indices: Sequence[int]) -> Tensor:
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+        return batch(indices)
+
+    with pytest.raises(KeyboardInterrupt):
+        train(config(tmp_path), Regression(), loss, impatient)
+    assert not (tmp_path / "checkpoint").exists()
+
+
+def test_an_interrupted_script_says_how_to_go_on(capsys):
+    with pytest.raises(SystemExit) as ended, in_words():
+        raise Interrupted("stopped; the same command goes on", signal.SIGINT)
+    assert ended.value.code == 130 and "the same command goes on" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("changes", [{"batch_size": 5}, {"accumulate": 2}])
+def test_samples_that_would_be_dealt_out_otherwise_are_refused(changes: dict, tmp_path: Path):
+    run(config(tmp_path, stop_at=5))
+    with pytest.raises(UsageError, match="made with --batch-size 4 and 1 forward passes per step.*another --run-dir"):
+        run(config(tmp_path, **changes))
+    assert same(run(config(tmp_path)), run(config(tmp_path / "whole")))
+
+
+def test_checkpoints_that_say_nothing_of_it_still_load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """As those of earlier versions."""
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoints.Progress, "state_dict", lambda progress: {"step": progress.step})
+        run(config(tmp_path / "old", stop_at=5))
+    assert same(run(config(tmp_path / "old")), run(config(tmp_path / "whole")))
+
+
+def test_what_a_checkpoint_holds_keeps_its_order(tmp_path: Path):
+    """Its files are numbered by it: the average first, then the steps."""
+    run(config(tmp_path))
+    average, progress = (
+        torch.load(tmp_path / "checkpoint" / f"custom_checkpoint_{i}.pkl", weights_only=True) for i in (0, 1)
+    )
+    assert "shadow_params" in average and progress == {"step": 12, "batch_size": 4, "passes": 1}
+
+
+class Full(io.RawIOBase):
+    """A file on a disk without room."""
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("words", ["os", "torch", "safetensors"])
+def test_a_full_disk_ends_in_a_sentence_and_leaves_the_last_checkpoint(words: str, tmp_path: Path, monkeypatch):
+    """As the system says it, as torch does, which only finds that its archive is short, and as safetensors does."""
+    save, calls = loop.Accelerator.save_state, itertools.count()
+
+    def full(accelerator, folder: str) -> None:
+        if next(calls) == 1:
+            (Path(folder)).mkdir()
+            if words == "torch":
+                torch.save({"a": torch.zeros(9)}, Full())  # type: ignore[arg-type]
+            raise (
+                OSError(errno.ENOSPC, "No space left") if words == "os" else SafetensorError("No space left on device")
+            )
+        save(accelerator, folder)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop.Accelerator, "save_state", full)
+        with pytest.raises(UsageError, match=r"cannot be written to .* GB are free .*the last one is whole: make room"):
+            run(config(tmp_path / "full"))
+    assert {path.name for path in (tmp_path / "full").iterdir()} == {"checkpoint", "logs"}
+    assert same(run(config(tmp_path / "full")), run(config(tmp_path / "whole")))
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(errno.EIO, "Input/output error"), UsageError("the picture a.jpg is damaged")]
+)
+def test_what_cannot_be_read_ends_a_run_and_leaves_the_last_checkpoint(error: Exception, tmp_path: Path, capsys):
+    def unreadable(indices: Sequence[int]) -> Tensor:
+        if indices[0] == 4 * 6:
+            raise error
+        return batch(indices)
+
+    with pytest.raises(SystemExit) as ended, in_words():
+        train(config(tmp_path / "broken"), Regression(), loss, unreadable)
+    assert ended.value.code == 2 and str(error) in capsys.readouterr().err
+    assert same(run(config(tmp_path / "broken")), run(config(tmp_path / "whole")))
+
+
+def test_figures_of_several_passes_are_their_means(tmp_path: Path):
+    said: list[float] = []
+
+    def spy(model: nn.Module, x: Tensor, generator: torch.Generator, step: int) -> tuple[Tensor, dict[str, float]]:
+        value, _ = loss(model, x, generator, step)
+        said.append(value.item())
+        return value, {"pass": float(len(said))}
+
+    train(config(tmp_path, steps=1, accumulate=4, log_every=1), Regression(), spy, batch)
+    (file,) = (tmp_path / "logs").rglob("events*")
+    events = EventAccumulator(str(file)).Reload()
+    assert events.Scalars("pass")[0].value == 2.5
+    assert events.Scalars("loss")[0].value == pytest.approx(sum(said) / 4)
+
+
+def test_processes_that_accelerate_takes_for_one_are_refused(monkeypatch: pytest.MonkeyPatch):
+    PartialState()  # without being told that these share a CPU
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(UsageError, match="2 processes were started, and accelerate takes them for 1"):
+        this_process()
