@@ -24,7 +24,7 @@ from train.bases.load import TrainingOptions, default_run_dir, load_training_bas
 from train.bases.model_folders import ADAPTERS
 from train.conditioning.phrase_encoders import choose_variant, graph_features
 from train.conditioning.trained_adapter import controlnet_state
-from train.data.dataset import TRAIN, VALIDATION, check_boxes
+from train.data.dataset import TRAIN, VALIDATION, check_boxes, check_room, count_objects
 from train.data.known_datasets import DatasetOptions, open_dataset
 from train.data.training_samples import PictureOptions, picture_samples
 from train.objectives.controlnet import ControlNetDenoiser, ControlNetObjective, make_plan, parameter_groups
@@ -98,6 +98,8 @@ def main(config: Config) -> None:
     encode = graph_features(config.phrases, base, config.bert)
     splits = data.split(TRAIN, config.pictures), data.split(VALIDATION, VALIDATION_PICTURES)
     check_boxes(splits[0])
+    for split in splits:
+        check_room(split, adapter.config["objects"], count_objects, "objects", "train/train_layout.py --objects")
     samples, validation = (
         picture_samples(config, base, split, encode, seed=config.seed, nested_rate=data.nested_rate, masks=True)
         for split in splits

@@ -23,7 +23,7 @@ from train.bases.load import TrainingOptions, default_run_dir, load_training_bas
 from train.bases.model_folders import ADAPTERS
 from train.conditioning.initial_weights import read_structure_clip, start_from
 from train.conditioning.phrase_encoders import choose_variant, graph_features
-from train.data.dataset import TRAIN, VALIDATION, knows_boxes
+from train.data.dataset import TRAIN, VALIDATION, check_room, count_tokens, knows_boxes
 from train.data.known_datasets import DatasetOptions, open_dataset
 from train.data.training_samples import PictureOptions, picture_samples
 from train.objectives.gsa import (
@@ -76,9 +76,11 @@ def main(config: Config) -> None:
     if config.phrases == STRUCTURE_CLIP:
         knowledge = read_structure_clip(config.structure_clip or ADAPTERS / structure_clip_name(base.name), base)
     encode = graph_features(config.phrases, base, config.bert, knowledge)
+    splits = data.split(TRAIN, config.pictures), data.split(VALIDATION, VALIDATION_PICTURES)
+    for split in splits:
+        check_room(split, config.tokens, count_tokens, "objects and relations", "--tokens")
     samples, validation = (
-        picture_samples(config, base, split, encode, seed=config.seed, nested_rate=data.nested_rate)
-        for split in (data.split(TRAIN, config.pictures), data.split(VALIDATION, VALIDATION_PICTURES))
+        picture_samples(config, base, split, encode, seed=config.seed, nested_rate=data.nested_rate) for split in splits
     )
     sizes = adapter_sizes(config, base.unet, encode.dim)
     if not knows_boxes(samples.split):

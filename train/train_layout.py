@@ -19,7 +19,7 @@ from train.bases.dry_run import print_plan
 from train.bases.load import TrainingOptions, default_run_dir, load_training_base
 from train.conditioning.initial_weights import start_from
 from train.conditioning.phrase_encoders import choose_variant, graph_features
-from train.data.dataset import TRAIN, VALIDATION, check_boxes
+from train.data.dataset import TRAIN, VALIDATION, check_boxes, check_room, count_objects
 from train.data.known_datasets import DatasetOptions, open_dataset
 from train.data.training_samples import ShardOptions, graph_samples
 from train.objectives.layout import LayoutLosses, LayoutObjective, LayoutSizes, adapter_sizes, make_plan
@@ -59,6 +59,8 @@ def main(config: Config) -> None:
     encode = graph_features(config.phrases, base, config.bert)
     splits = data.split(TRAIN, config.pictures), data.split(VALIDATION, VALIDATION_GRAPHS)
     check_boxes(splits[0])
+    for split in splits:
+        check_room(split, config.objects, count_objects, "objects", "--objects")
     samples, validation = (
         graph_samples(split, encode, seed=config.seed, nested_rate=data.nested_rate, masks=True) for split in splits
     )

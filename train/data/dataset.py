@@ -4,7 +4,7 @@ A data set is a class with this contract and a line in `known_datasets.py`. Pict
 draws; what a data set lacks (masks, a judge) is None, and the loss or the metric that needs it drops out.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -81,3 +81,26 @@ def check_boxes(split: Split) -> None:
             f"the graphs of {split.dataset} have no boxes, which layouts are learned from; let a trained layout place "
             "their objects: train/prepare.py <data set> --boxes <adapter file>"
         )
+
+
+def check_room(split: Split, room: int, size: Callable[[SceneGraph], int], what: str, remedy: str) -> None:
+    """Raises `UsageError` where a graph of a split has more than `room` of something, its `size`: it would be cut off.
+
+    `what` names that, `remedy` is an option that takes the number that is needed.
+    """
+    largest = max(map(size, split.graphs))
+    if largest > room:
+        raise UsageError(
+            f"a graph among the {len(split.graphs)} in {split.dataset}, {split.name}, has {largest} {what}, and there "
+            f"is room for {room}; write {remedy} {largest}"
+        )
+
+
+def count_objects(graph: SceneGraph) -> int:
+    """What a layout has room for."""
+    return len(graph.objects)
+
+
+def count_tokens(graph: SceneGraph) -> int:
+    """What gated self-attention has room for: a token for each object and each relation."""
+    return len(graph.objects) + len(graph.relations)

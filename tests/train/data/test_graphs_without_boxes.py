@@ -19,7 +19,7 @@ from sg_models.layers.graph_batch import NOWHERE, graph_batch
 from sg_models.layers.layout import warp
 from train import train_controlnet, train_gsa, train_layout
 from train.conditioning.phrase_encoders import ClipPhrases
-from train.data.dataset import check_boxes
+from train.data.dataset import check_boxes, check_room, count_objects
 from train.data.graph_samples import GraphSamples, no_features
 from train.data.graph_variation import without_boxes
 from train.data.shapes.shapes_dataset import Shapes, ShapesSplit
@@ -210,6 +210,18 @@ def test_layouts_end_in_a_sentence(settings: dict):
     with pytest.raises(UsageError, match="the graphs of gaps have no boxes"):
         check_boxes(Gaps("train", 2))
     check_boxes(Gaps("train", 2, known=[1]))
+
+
+def test_a_graph_that_would_be_cut_off_ends_in_a_sentence(settings: dict, tmp_path: Path):
+    config = train_gsa.Config(**settings, tokens=2, latents_dir=tmp_path / "latents")
+    with pytest.raises(UsageError, match=r"among the 4 in gaps, train, has \d+ objects and relations.*write --tokens"):
+        train_gsa.main(config)
+    assert not (tmp_path / "latents").exists(), "before pictures are encoded"
+    split = Gaps("train", 3, known=range(3))
+    most = max(len(graph.objects) for graph in split.graphs)
+    with pytest.raises(UsageError, match=f"has {most} objects, and there is room for 1; write --objects {most}"):
+        check_room(split, 1, count_objects, "objects", "--objects")
+    check_room(split, most, count_objects, "objects", "--objects")
 
 
 def test_complete_graphs_are_as_they_were():
