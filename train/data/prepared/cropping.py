@@ -34,6 +34,9 @@ class Frame:
         x0, y0, x1, y1 = box
         if not (x0 < x1 and y0 < y1):  # true for NaN too
             return "a box without area"
+        left, top, right, bottom = self.used
+        if left <= x0 and top <= y0 and x1 <= right and y1 <= bottom:
+            return box
         inside = intersection(box, self.whole)
         if not area(inside):
             return "a box outside of the picture"
@@ -43,11 +46,12 @@ class Frame:
         return visible
 
     def relative(self, box: PixelBox) -> PixelBox:
-        """A box in the crop as parts of it, in [0, 1]."""
+        """A box in the crop as parts of it, in [0, 1]; rounding must not make more than 1 of them."""
         left, top, right, bottom = self.used
         x0, y0, x1, y1 = box
         width, height = right - left, bottom - top
-        return (x0 - left) / width, (y0 - top) / height, (x1 - left) / width, (y1 - top) / height
+        x1, y1 = (x1 - left) / width, (y1 - top) / height
+        return (x0 - left) / width, (y0 - top) / height, x1 if x1 < 1 else 1.0, y1 if y1 < 1 else 1.0
 
 
 def cropped(scene: Scene, picture_size: tuple[int, int], crop: str, counts: Counts) -> Record | None:
@@ -91,7 +95,6 @@ def keep_things(things: list[Thing], frame: Frame, counts: Counts) -> dict[int, 
 
 def scene_object(thing: Thing, box: PixelBox | None, counts: Counts) -> SceneObject | None:
     """An object with those of its attributes that a graph can hold; None, and counted, if it cannot hold the object."""
-    box = box and tuple(min(max(side, 0.0), 1.0) for side in box)  # type: ignore[assignment]  # rounding
     try:
         return SceneObject(thing.name, thing.attributes, box)
     except SceneGraphError:

@@ -13,14 +13,18 @@ TAIL = 4096
 VISUAL_GENOME = ("VG_100K", "VG_100K_2")  # the folders of its two archives, which people also unpack into one
 
 
-def find_picture(data: Path, path: str) -> str:
-    """Where a picture of Visual Genome is below the data folder: at its path, VG_100K/1.jpg, or in the other folder.
+class VisualGenomePictures:
+    """Where the pictures of Visual Genome are below the data folder; the folders are listed once."""
 
-    The path itself if it is in neither.
-    """
-    folders = VISUAL_GENOME if not os.path.exists(data / path) else ()
-    name = path.rsplit("/", 1)[-1]
-    return next((f"{folder}/{name}" for folder in folders if os.path.exists(data / folder / name)), path)
+    def __init__(self, data: Path) -> None:
+        self.names = {name: set(os.listdir(data / name)) for name in VISUAL_GENOME if (data / name).is_dir()}
+
+    def find(self, path: str) -> str:
+        """The path of a picture, VG_100K/1.jpg, or that in the other folder; the path itself if it is in neither."""
+        folder, _, name = path.rpartition("/")
+        if name in self.names.get(folder, ()):
+            return path
+        return next((f"{other}/{name}" for other, names in self.names.items() if name in names), path)
 
 
 def picture_size(path: Path, decode: bool = False) -> tuple[int, int] | str:

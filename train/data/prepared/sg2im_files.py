@@ -13,7 +13,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from train.data.prepared.picture_files import find_picture
+from train.data.prepared.picture_files import VisualGenomePictures
 from train.data.prepared.preparer import Counts, PrepareOptions, Scene, Source, SplitSource, Thing
 from train.data.prepared.visual_genome_files import read_images
 from train.running.command_line import UsageError
@@ -50,7 +50,8 @@ def source(options: PrepareOptions, title: str, licence: str, attribution: str) 
 
     def read(counts: Counts) -> dict[str, SplitSource]:
         size_of = read_sizes(sizes[0], counts) if sizes else {}
-        return {split: split_source(data, data / name, words, size_of) for split, name in SPLIT_FILES.items()}
+        pictures = VisualGenomePictures(data)
+        return {split: split_source(pictures, data / name, words, size_of) for split, name in SPLIT_FILES.items()}
 
     facts = {"names": len(words.names), "predicates": len(words.predicates), "attributes": len(words.attributes)}
     return Source(title, licence, attribution, files, {"from": "sg2im's HDF5 files"}, read, facts)
@@ -75,7 +76,9 @@ def read_sizes(path: Path, counts: Counts) -> dict[int, tuple[int, int]]:
     return dict(zip(images.place, map(tuple, images.size.tolist()), strict=True))
 
 
-def split_source(data: Path, path: Path, words: Words, size_of: dict[int, tuple[int, int]]) -> SplitSource:
+def split_source(
+    pictures: VisualGenomePictures, path: Path, words: Words, size_of: dict[int, tuple[int, int]]
+) -> SplitSource:
     """One of the HDF5 files; raises `UsageError` if it is none."""
     try:
         with h5py.File(path, "r") as file:
@@ -87,7 +90,7 @@ def split_source(data: Path, path: Path, words: Words, size_of: dict[int, tuple[
         with h5py.File(path, "r") as file:
             for image_id, picture, rows in image_rows(file):
                 things, relations = graph_rows(rows, words, counts)
-                yield Scene(str(image_id), size_of.get(image_id), things, relations, find_picture(data, picture))
+                yield Scene(str(image_id), size_of.get(image_id), things, relations, pictures.find(picture))
 
     return SplitSource(scenes, total)
 

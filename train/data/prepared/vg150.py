@@ -17,7 +17,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from train.data.prepared.picture_files import find_picture
+from train.data.prepared.picture_files import VisualGenomePictures
 from train.data.prepared.preparer import Counts, PrepareOptions, Scene, Source, SplitSource, Thing
 from train.data.prepared.visual_genome_files import Images, read_images
 from train.running.command_line import UsageError
@@ -120,6 +120,7 @@ def read_columns(path: Path) -> Columns:
 
 def splits(data: Path, columns: Columns, images: Images, words: Words, counts: Counts) -> dict[str, SplitSource]:
     """Training, validation and test images that have relations."""
+    pictures = VisualGenomePictures(data)
     ids = [image_id for image_id in images.place if image_id not in BROKEN_PICTURES]
     if len(ids) != len(columns.split):
         raise UsageError(
@@ -137,13 +138,18 @@ def splits(data: Path, columns: Columns, images: Images, words: Words, counts: C
 
     def split(rows: np.ndarray) -> SplitSource:
         chosen = [(row, ids[row]) for row in rows.tolist()]
-        return SplitSource(lambda counts: scenes(data, columns, images, words, chosen, counts), len(chosen))
+        return SplitSource(lambda counts: scenes(pictures, columns, images, words, chosen, counts), len(chosen))
 
     return {name: split(rows) for name, rows in chosen.items()}
 
 
 def scenes(
-    data: Path, columns: Columns, images: Images, words: Words, rows: list[tuple[int, int]], counts: Counts
+    pictures: VisualGenomePictures,
+    columns: Columns,
+    images: Images,
+    words: Words,
+    rows: list[tuple[int, int]],
+    counts: Counts,
 ) -> Iterator[Scene]:
     """The graphs of images by row and id."""
     for row, image_id in rows:
@@ -156,7 +162,7 @@ def scenes(
             (width, height),
             [thing(columns, words, box, scale, counts) for box in range(first, last + 1)],
             triples(columns, words, row, counts),
-            find_picture(data, images.paths[place]),
+            pictures.find(images.paths[place]),
         )
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from train.data.prepared import sg2im_files
 from train.data.prepared.annotation_text import Wordings, read_aliases
-from train.data.prepared.picture_files import find_picture
+from train.data.prepared.picture_files import VisualGenomePictures
 from train.data.prepared.preparer import Counts, PrepareOptions, Scene, Source, SplitSource, Thing
 from train.data.prepared.visual_genome_files import (
     Images,
@@ -79,7 +79,7 @@ def source(data: Path, limits: Limits, title: str) -> Source:
 class Annotations:
     """What stays of the annotations, and the words that its numbers stand for."""
 
-    data: Path
+    pictures: VisualGenomePictures
     images: Images
     objects: KeptObjects
     relations: KeptRelations
@@ -104,7 +104,7 @@ def read_visual_genome(data: Path, limits: Limits, counts: Counts, facts: dict[s
     for what, kept in (("names", objects), ("predicates", relations), ("attributes", attributes)):
         facts[what] = int(np.count_nonzero(kept.vocabulary))
     words = rows.wordings.words, joined.wordings.words, described.wordings.words
-    annotations = Annotations(data, images, objects, relations, attributes, *words)
+    annotations = Annotations(VisualGenomePictures(data), images, objects, relations, attributes, *words)
 
     def split(chosen: np.ndarray) -> SplitSource:
         return SplitSource(
@@ -128,44 +128,40 @@ def read_splits(path: Path) -> dict[str, list[int]]:
 def scenes(annotations: Annotations, images: np.ndarray) -> Iterator[Scene]:
     """The graph of every image, in order."""
     objects, relations = annotations.objects, annotations.relations
-    object_starts, object_ends = bounds(objects.image, images)
-    relation_starts, relation_ends = bounds(relations.image, images)
     ids = list(annotations.images.place)
-    for i, image in enumerate(images.tolist()):
-        first = int(object_starts[i])
-        part = slice(relation_starts[i], relation_ends[i])
+    things_at, relations_at = bounds(objects.image, images), bounds(relations.image, images)
+    for image, (first, end), (start, stop) in zip(images.tolist(), things_at, relations_at, strict=True):
         triples = zip(
-            (relations.subject[part] - first).tolist(),
-            relations.word[part].tolist(),
-            (relations.object[part] - first).tolist(),
+            relations.subject[start:stop].tolist(),
+            relations.word[start:stop].tolist(),
+            relations.object[start:stop].tolist(),
             strict=True,
         )
         yield Scene(
             id=str(ids[image]),
             size=tuple(annotations.images.size[image].tolist()),
-            things=things(annotations, first, int(object_ends[i])),
-            relations=[(subject, annotations.predicates[word], object_) for subject, word, object_ in triples],
-            picture=find_picture(annotations.data, annotations.images.paths[image]),
+            things=things(annotations, first, end),
+            relations=[(one - first, annotations.predicates[word], other - first) for one, word, other in triples],
+            picture=annotations.pictures.find(annotations.images.paths[image]),
         )
 
 
 def things(annotations: Annotations, first: int, end: int) -> list[Thing]:
     """The objects of one image: the rows from `first` to before `end`."""
     objects, attributes = annotations.objects, annotations.attributes
-    starts = np.searchsorted(attributes.object, np.arange(first, end + 1)).tolist()
-    boxes = objects.box[first:end].tolist()
+    said: dict[int, tuple[str, ...]] = {}
+    start, stop = np.searchsorted(attributes.object, (first, end))
+    described = zip(attributes.object[start:stop].tolist(), attributes.word[start:stop].tolist(), strict=True)
+    for row, word in described:
+        said[row] = (*said.get(row, ()), annotations.descriptions[word])
+    rows = zip(objects.word[first:end].tolist(), objects.box[first:end].tolist(), strict=True)
     return [
-        Thing(
-            annotations.names[word],
-            (x, y, x + w, y + h),
-            tuple(annotations.descriptions[number] for number in attributes.word[start:stop].tolist()),
-        )
-        for word, (x, y, w, h), start, stop in zip(
-            objects.word[first:end].tolist(), boxes, starts, starts[1:], strict=False
-        )
+        Thing(annotations.names[word], (x, y, x + w, y + h), said.get(row, ()))
+        for row, (word, (x, y, w, h)) in enumerate(rows, start=first)
     ]
 
 
-def bounds(image: np.ndarray, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def bounds(image: np.ndarray, images: np.ndarray) -> list[tuple[int, int]]:
     """Where the rows of every image start and end; `image`, of every row, is ascending."""
-    return np.searchsorted(image, images), np.searchsorted(image, images, side="right")
+    starts, ends = (np.searchsorted(image, images, side=side) for side in ("left", "right"))
+    return list(zip(starts.tolist(), ends.tolist(), strict=True))

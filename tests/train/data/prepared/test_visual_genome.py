@@ -1,11 +1,13 @@
 """sg2im's filter of Visual Genome, rule by rule, on miniatures in the original's files."""
 
+import importlib.util
 import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import h5py
 import pytest
 
 from train.data.prepared.preparer import Counts, Scene
@@ -14,6 +16,7 @@ from train.data.prepared.visual_genome_filter import Limits
 from train.running.command_line import UsageError
 
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "visual_genome"
+BENCHMARKS = Path(__file__).resolve().parents[4] / "benchmarks"
 ALL = Limits(names=1, predicates=1, attributes=1)  # no word is too rare
 
 
@@ -296,6 +299,35 @@ def test_splits_of_another_form_are_said(visual_genome):
     path.write_text('{"train": [1]}')
     with pytest.raises(UsageError, match="does not name the images of every split"):
         Read(path.parent)
+
+
+# Against an implementation that shares no line with ours
+
+
+def benchmark(name: str) -> Any:
+    """A file of benchmarks, which is no package."""
+    spec = importlib.util.spec_from_file_location(name, BENCHMARKS / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_training_pictures_are_those_of_the_plain_way(tmp_path, monkeypatch):
+    """On made-up annotations. Out of training the two differ: the plain way lower-cases predicates there too."""
+    benchmark("visual_genome_made_up").make(tmp_path, 250)
+    plain = benchmark("visual_genome_plain")
+    for name, least in (("MIN_NAMES", 40), ("MIN_PREDICATES", 12), ("MIN_ATTRIBUTES", 40)):
+        monkeypatch.setattr(plain, name, least)
+    counts = plain.prepare(tmp_path, tmp_path)
+    words = json.loads((tmp_path / "vocab.json").read_text())
+    read = Read(tmp_path, Limits(names=40, predicates=12, attributes=40))
+    unheld = read.left_out("picture")["no relation but of an object with itself"]
+    assert len(read.ids("train")) > 100
+    assert read.facts == {what: len(words[what]) for what in ("names", "predicates", "attributes")}
+    with h5py.File(tmp_path / "train.h5") as file:
+        theirs = {str(i): n for i, n in zip(file["image_ids"][:], file["objects_per_image"][:], strict=True)}
+    ours = {scene.id: len(scene.things) for scene in read.scenes["train"]}
+    assert ours.items() <= theirs.items() and counts["train"] - len(ours) <= unheld
 
 
 # Real records
