@@ -123,8 +123,9 @@ class ShardGraphs(Sequence[SceneGraph]):
         return self._graph(place % len(self))
 
     def _read(self, place: int) -> SceneGraph:
+        data = self.split.part(place, GRAPH) or b""
         try:
-            return SceneGraph.from_dict(json.loads(self.split.part(place, GRAPH) or b""))
+            return SceneGraph.from_dict(json.loads(data))
         except ValueError as error:  # SceneGraphError is one
             raise self.split.damaged(place, GRAPH) from error
 

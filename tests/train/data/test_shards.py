@@ -30,6 +30,7 @@ from train.data.shard_files import ABOUT, UNFINISHED
 from train.data.shard_writing import partial_phrases
 from train.data.shards import ShardLatents, Shards, StoredPhrases
 from train.data.training_samples import PictureOptions, ShardOptions, picture_samples
+from train.objectives.gsa import GSADenoiser, GSAObjective
 from train.running.command_line import UsageError
 
 COUNT, VAL, PER_SHARD = 22, 3, 5
@@ -175,7 +176,7 @@ def test_processes_write_shards_of_their_own(sg_mini_checkpoint: Path, folder: P
             pass
 
     for number in (1, 0):
-        monkeypatch.setattr(precompute, "PartialState", lambda number=number, **_: Two(number))
+        monkeypatch.setattr(precompute, "this_process", lambda number=number, **_: Two(number))
         precompute.main(config_for(sg_mini_checkpoint, tmp_path / "out"))
     assert sorted(written[0] + written[2]) == list(range(5)) and not set(written[0]) & set(written[2])
     assert files(tmp_path / "out") == files(folder)
@@ -264,12 +265,20 @@ def break_tar(copy: Path, damage: str) -> None:
         (tar if damage == "missing" else copy / "train-000001.index.npy").unlink()
 
 
-@pytest.mark.parametrize("damage", ["short", "bytes", "missing", "no index"])
-def test_a_damaged_shard_is_named(copy: Path, damage: str):
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        ("short", "is cut short"),
+        ("bytes", "is damaged"),
+        ("missing", "cannot be opened"),
+        ("no index", "cannot be opened"),
+    ],
+)
+def test_a_damaged_shard_is_named(copy: Path, damage: str, said: str):
     break_tar(copy, damage)
     split = Shards(copy, "shapes").split(TRAIN, COUNT)
     split.graphs[0]
-    with pytest.raises(UsageError, match=r"train-000001\.tar.*delete it and run train/precompute.py again"):
+    with pytest.raises(UsageError, match=rf"train-000001\.tar {said}.*delete it and run train/precompute.py again"):
         split.graphs[PER_SHARD + 1]
 
 
@@ -316,6 +325,18 @@ def sources(base, clip, folder: Path, tmp_path: Path) -> Iterator[dict]:
         "each-step": picture_samples(replace(options, encode="each-step"), base, pictures, clip, **settings),
         "shards": picture_samples(options, base, shards, clip, **settings),
     }
+
+
+@pytest.mark.parametrize("source", ["each-step", "shards"])
+def test_losses_are_the_same_wherever_samples_come_from(sources: dict, source: str, base, clip, make_adapter):
+    """All that differs is the rounding of phrase vectors and latents to float16."""
+    objective = GSAObjective(base, sources["once"], clip, large_area=Shapes.large_area, timestep_power=0.8)
+    model = GSADenoiser(base, make_adapter(gate=0.5, tokens=24))
+    losses = {
+        name: objective.loss(model, sources[name](range(8)), torch.Generator().manual_seed(0))[0].item()
+        for name in ("once", source)
+    }
+    assert losses[source] == pytest.approx(losses["once"], rel=1e-3)
 
 
 @pytest.mark.parametrize("source", ["each-step", "shards"])
