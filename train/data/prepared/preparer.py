@@ -53,7 +53,8 @@ class Counts:
         self._left_out = Counter({(what, why): n for what, whys in (left_out or {}).items() for why, n in whys.items()})
 
     def leave_out(self, what: str, why: str, count: int = 1) -> None:
-        """Counts what is left out: `what` is "picture", "object", "relation" or "attribute", `why` a reason."""
+        """Counts what is left out: `what` is "picture", "object", "relation", "attribute", "box" or "record", a whole
+        row of a file; `why` is a reason."""
         if count:
             self._left_out[what, why] += int(count)
 

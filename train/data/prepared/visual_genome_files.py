@@ -18,6 +18,7 @@ import numpy as np
 
 from train.data.prepared.annotation_text import Wordings
 from train.data.prepared.preparer import Counts
+from train.data.prepared.records import progress
 from train.running.command_line import UsageError
 
 ID_BITS = 40
@@ -152,7 +153,7 @@ def read_images(path: Path, counts: Counts) -> Images:
         place[row.image_id] = len(paths)
         sizes.extend((row.width, row.height))
         paths.append("/".join(row.url.split("/")[-2:]) if row.url else f"VG_100K/{row.image_id}.jpg")
-    return Images(place, np.array(sizes, np.int64).reshape(-1, 2), paths)
+    return Images(place, np.asarray(sizes).reshape(-1, 2), paths)
 
 
 def read_objects(path: Path, images: Images, wordings: Wordings, counts: Counts) -> ObjectColumns:
@@ -164,8 +165,8 @@ def read_objects(path: Path, images: Images, wordings: Wordings, counts: Counts)
         box.extend([side for row in rows for side in (row.x, row.y, row.w, row.h)])
         name_count.extend([len(row.names) for row in rows])
         name.extend([wordings[text] for row in rows for text in row.names])
-    boxes = np.array(box).reshape(-1, 4)
-    return ObjectColumns(np.array(image), np.array(ids), boxes, np.array(name_count), np.array(name), wordings)
+    boxes = np.asarray(box).reshape(-1, 4)
+    return ObjectColumns(np.asarray(image), np.asarray(ids), boxes, np.asarray(name_count), np.asarray(name), wordings)
 
 
 def read_attributes(path: Path, images: Images, wordings: Wordings, counts: Counts) -> AttributeColumns:
@@ -176,7 +177,7 @@ def read_attributes(path: Path, images: Images, wordings: Wordings, counts: Coun
         image.extend([place] * len(said))
         ids.extend([object_id for object_id, _ in said])
         attribute.extend([number for _, number in said])
-    return AttributeColumns(np.array(image), np.array(ids), np.array(attribute), wordings)
+    return AttributeColumns(np.asarray(image), np.asarray(ids), np.asarray(attribute), wordings)
 
 
 def read_relations(path: Path, images: Images, wordings: Wordings, counts: Counts) -> RelationColumns:
@@ -187,7 +188,7 @@ def read_relations(path: Path, images: Images, wordings: Wordings, counts: Count
         subject.extend([row.subject.object_id for row in rows])
         object_.extend([row.object.object_id for row in rows])
         predicate.extend([wordings[row.predicate] for row in rows])
-    return RelationColumns(*(np.array(column) for column in (image, subject, object_, predicate)), wordings)
+    return RelationColumns(*(np.asarray(column) for column in (image, subject, object_, predicate)), wordings)
 
 
 def read_rows(path: Path, record: Any, images: Images, counts: Counts) -> Iterator[tuple[int, list[Any]]]:
@@ -196,7 +197,8 @@ def read_rows(path: Path, record: Any, images: Images, counts: Counts) -> Iterat
     Raises `UsageError` if no record of the file is of the form that is asked for.
     """
     decoder, seen, refused = msgspec.json.Decoder(record), bytearray(len(images.paths)), None
-    for raw in raw_records(path):
+    records = raw_records(path)
+    for raw in progress(records, path.name, len(records)):
         try:
             made = decoder.decode(raw)
         except msgspec.DecodeError as error:

@@ -88,6 +88,8 @@ def choose_images(ids: dict[str, list[int]], images: Images, limits: Limits, cou
         counts.leave_out("picture", f"a side below {limits.min_image_side} pixels", len(fresh) - len(kept[split]))
         of[fresh] = number
         of[fresh[~large[fresh]]] = OUT_OF_SPLITS
+    named = {i for wanted in ids.values() for i in wanted}
+    counts.leave_out("picture", "in no split", sum(i not in named for i in images.place))
     return Splits(kept, of)
 
 

@@ -212,6 +212,7 @@ DAMAGES: dict[str, Callable[[Any], None]] = {
     ),
     "record: no record of an image in objects.json": lambda v: v.rows["objects"].append({"objects": 5}),
     "picture: in the split, but not in image_data.json": lambda v: v.splits["train"].append(77),
+    "picture: in no split": lambda v: v.images.append({"image_id": 6, "width": 300, "height": 200}),
     "picture: twice in the splits": lambda v: v.splits["test"].append(1),
     "picture: an id that an earlier one has in image_data.json": lambda v: v.images.append(v.images[0]),
     "picture: a row of another form in image_data.json": lambda v: v.images.append({"image_id": 5}),
