@@ -43,6 +43,8 @@ from train.report.picture_metrics import JUDGE, MetricOptions, Metrics
 from train.report.protocol import Protocol
 from train.running.command_line import UsageError, run
 
+DATA = "fingerprint of the data"  # in reports: pictures of other graphs are not gone on with
+
 
 @dataclass
 class Config(MetricOptions, DatasetOptions):
@@ -83,6 +85,16 @@ class Drawer:
     name: str
     config: Config
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What it draws with, for the protocol, and for whoever finds the pictures."""
+        config, condition = self.config, self.condition
+        guidance = condition.guidance if config.guidance is None else config.guidance
+        on_negative = {"on_negative": config.on_negative} if isinstance(condition, GSAConditioner) else {}
+        weights = adapter_weights(self.name, self.base.name)
+        settings = {"base": config.base, "adapter": weights, "dataset": config.dataset, "first seed": config.seed}
+        return settings | {"steps": config.steps, "guidance": guidance} | on_negative
+
     def pictures(self, split: Split, parts: Sequence[list[int]]) -> Iterator[list[list[np.ndarray]]]:
         """All samples of the graphs of each part, uint8 [H, W, 3]; those that `--out` holds already are read."""
         config = self.config
@@ -114,6 +126,12 @@ class Found:
     folders: dict[str, Path]
     samples: int
 
+    @property
+    def settings(self) -> dict[str, Any] | None:
+        """What they were drawn with; None where nobody said."""
+        report = read_report(next(iter(self.folders.values())))
+        return report and {name: value for name, value in report.items() if name != DATA}
+
     def pictures(self, split: Split, parts: Sequence[list[int]]) -> Iterator[list[list[np.ndarray]]]:
         """All samples of the graphs of each part, uint8 [H, W, 3]."""
         folder = PictureFolder(self.folders[split.name])
@@ -122,30 +140,36 @@ class Found:
 
 
 def main(config: Config) -> None:
-    if config.graphs < 2:
-        raise UsageError("--graphs must be at least 2: an interval needs more than one graph")
-    if config.samples < 1 or config.batch_size < 1:
-        raise UsageError("--samples and --batch-size must be at least 1")
+    check_numbers(config)
     data = open_dataset(config)
     splits = [data.split(name, config.graphs) for name in ([config.split] if config.split else data.test_splits)]
     names = config.metrics or default_metrics(has_judge(data, splits[0]), data.name)
     metrics = Metrics(config, names, data)
     metrics.check(splits, config.samples)
-    variants, drawn = sources(config, splits)
-    side = config.side or drawn_side(variants, splits[0])
+    variants = found_pictures(config, splits) if config.pictures else drawers(config, splits)
     protocol = Protocol(
         f"{data.name} ({data.title})",
         {split.name: len(split.graphs) for split in splits},
         config.samples,
-        side,
-        drawn,
+        config.side or drawn_side(variants, splits[0]),
+        {name: source.settings for name, source in variants.items()},
         metrics.networks,
     )
-    results = measure_all(variants, splits, metrics, side, config, protocol)
+    results = measure_all(variants, splits, metrics, config.batch_size, protocol)
     print(result_table(results))
     print(f"\n{protocol.text()}")
     if config.json:
         write_json(config, results, protocol)
+
+
+def check_numbers(config: Config) -> None:
+    """Raises `UsageError` for options that cannot be, or not together."""
+    if config.graphs < 2:
+        raise UsageError("--graphs must be at least 2: an interval needs more than one graph")
+    if config.samples < 1 or config.batch_size < 1:
+        raise UsageError("--samples and --batch-size must be at least 1")
+    if config.pictures is not None and config.out is not None:
+        raise UsageError("--pictures measures what is drawn already, --out keeps what is drawn now; write one of them")
 
 
 def default_metrics(judge: bool, dataset: str) -> tuple[str, ...]:
@@ -157,46 +181,28 @@ def default_metrics(judge: bool, dataset: str) -> tuple[str, ...]:
     )
 
 
-def sources(config: Config, splits: Sequence[Split]) -> tuple[dict[str, Drawer | Found], dict[str, Any] | None]:
-    """Where each variant's pictures come from, and what they were or will be drawn with."""
-    if config.pictures is not None:
-        if config.out is not None:
-            raise UsageError("--pictures measures what is drawn already, --out keeps what is drawn now; write one")
-        return found_pictures(config.pictures, splits, config.samples), read_report(config.pictures)
+def drawers(config: Config, splits: Sequence[Split]) -> dict[str, Drawer | Found]:
+    """The variants that draw now; where pictures are kept, what they are drawn with is written beside them."""
     names = [name for name in (CAPTION_VARIANT, config.adapter) if name != NO_ADAPTER]
-    loaded = {name: Drawer(*load(config, name), name, config) for name in names}
-    drawn = drawn_with(config, loaded)
+    made: dict[str, Drawer | Found] = {name: Drawer(*load(config, name), name, config) for name in names}
     if config.out is not None:
-        write_report(config.out, drawn | {"dataset": config.dataset})
-    return dict(loaded), drawn
+        for name, drawer in made.items():
+            for split in splits:
+                write_report(variant_folder(config.out, split.name, name), drawer.settings | {DATA: split.fingerprint()})
+    return made
 
 
-def found_pictures(folder: Path, splits: Sequence[Split], samples: int) -> dict[str, Drawer | Found]:
+def found_pictures(config: Config, splits: Sequence[Split]) -> dict[str, Drawer | Found]:
     """Variants whose pictures are in a folder; raises `UsageError` where it is not clear which split they are of."""
+    folder = config.pictures
+    assert folder is not None
     folders = {split.name: found_variants(folder, split.name) for split in splits}
     first, *others = folders.values()
     if any(set(other) != set(first) for other in others):
         raise UsageError(f"the splits in {folder} are of different variants; write --split <one of them>")
     if others and folder in first.values():
         raise UsageError(f"{folder} holds pictures of one split; write --split {' or '.join(folders)}")
-    return {name: Found({split: found[name] for split, found in folders.items()}, samples) for name in first}
-
-
-def drawn_with(config: Config, drawers: dict[str, Drawer]) -> dict[str, Any]:
-    """For the protocol, and for whoever finds the pictures."""
-    guidance = {name: drawer.condition.guidance for name, drawer in drawers.items()}
-    if config.guidance is not None:
-        guidance = dict.fromkeys(drawers, config.guidance)
-    seeds = [config.seed + sample for sample in range(config.samples)]
-    settings = {"base": config.base, "seeds": seeds, "steps": config.steps, "guidance": guidance}
-    weights = {name: adapter_weights(name, drawer.base.name) for name, drawer in drawers.items()}
-    return settings | {"on_negative": config.on_negative, "weights": weights}
-
-
-def adapter_weights(name: str, base: str) -> str:
-    """What a variant adds to its base, by the SHA-256 of its files."""
-    files = [Path(name)] if name.endswith(".safetensors") else variant_files(name, base)[1:]
-    return " and ".join(map(fingerprint, files)) or "the base alone"
+    return {name: Found({split: found[name] for split, found in folders.items()}, config.samples) for name in first}
 
 
 def load(config: Config, name: str) -> tuple[BaseModel, Conditioner]:
@@ -208,6 +214,12 @@ def load(config: Config, name: str) -> tuple[BaseModel, Conditioner]:
     elif name == config.adapter and not config.on_negative:
         raise UsageError(f"--no-on-negative is for gated self-attention, (v) to (vii); ({name}) has none")
     return base, condition
+
+
+def adapter_weights(name: str, base: str) -> str:
+    """What a variant adds to its base, by the SHA-256 of its files."""
+    files = [Path(name)] if name.endswith(".safetensors") else variant_files(name, base)[1:]
+    return " and ".join(map(fingerprint, files)) or "none"
 
 
 def drawn_side(variants: dict[str, Drawer | Found], split: Split) -> int:
@@ -223,17 +235,16 @@ def measure_all(
     variants: dict[str, Drawer | Found],
     splits: Sequence[Split],
     metrics: Metrics,
-    side: int,
-    config: Config,
+    batch_size: int,
     protocol: Protocol,
 ) -> dict[str, dict[str, Any]]:
     """Every variant's figures on every split, each metric with its 95 % interval; notes go into the protocol."""
     results: dict[str, dict[str, Any]] = {}
     for split in splits:
-        true = metrics.true_features(split, side)
+        true = metrics.true_features(split, protocol.side)
         for name, source in variants.items():
             made = metrics.fresh(split, name, true)
-            for drawn in shown(source, split, side, name, config.batch_size):
+            for drawn in shown(source, split, protocol.side, name, batch_size):
                 for metric in made:
                     metric.see(drawn)
             figures = [metric.figures() for metric in made]
@@ -267,11 +278,14 @@ def at_side(picture: np.ndarray, side: int) -> np.ndarray:
 def write_json(config: Config, results: dict[str, Any], protocol: Protocol) -> None:
     """The figures with what they were measured with."""
     assert config.json is not None
-    drawn = protocol.drawn or {}
-    settings = {"base": drawn.get("base"), "graphs": config.graphs, "seed": config.seed, "steps": drawn.get("steps")}
-    settings |= {"on_negative": drawn.get("on_negative"), "guidance": drawn.get("guidance"), "results": results}
+    drawn = {name: settings or {} for name, settings in protocol.drawn.items()}
+    first = next(iter(drawn.values()))
+    settings = {"base": first.get("base"), "graphs": config.graphs, "seed": first.get("first seed")}
+    settings |= {"steps": first.get("steps"), "on_negative": config.on_negative}
+    guidance = {name: settings.get("guidance") for name, settings in drawn.items()}
+    written = settings | {"guidance": guidance, "results": results, "protocol": protocol.to_dict()}
     with whole_file(config.json) as file:
-        file.write_text(json.dumps(settings | {"protocol": protocol.to_dict()}, indent=1) + "\n", "utf-8")
+        file.write_text(json.dumps(written, indent=1) + "\n", "utf-8")
 
 
 if __name__ == "__main__":

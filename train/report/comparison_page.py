@@ -52,9 +52,9 @@ def markdown(found: Comparison, *, dataset: str, graphs: int, seeds: int, steps:
         f"without boxes, {seeds} sampling seeds, {steps} DDIM steps in {PRECISIONS[mixed_precision]}, guidance "
         f"{CAPTION_GUIDANCE:g} for text and {GRAPH_GUIDANCE:g} for graphs; 95 % intervals, bootstrapped over graphs "
         "(FID: 1.96 standard deviations of resampled pictures). FID is the Fréchet distance between the autoencoder's "
-        "latents, averaged to 4 × 4, of drawn and true pictures; it cannot be compared with other people's FID. Steps "
-        "are those of the adapter's training, with those of the adapter that it started from; "
-        "[training.md](training.md) says which did. Seconds are those of drawing alone.",
+        "latents, averaged to 4 × 4, of drawn and true pictures; it cannot be compared with other people's FID, which "
+        "is in [published.md](published.md). Steps are those of the adapter's training, with those of the adapter that "
+        "it started from; [training.md](training.md) says which did. Seconds are those of drawing alone.",
         _table(found.rows),
         "## With the true boxes",
         f"The same {graphs} graphs with the boxes of their true scenes, one sampling seed.",

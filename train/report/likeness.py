@@ -27,7 +27,7 @@ from train.running.command_line import UsageError
 
 FID, IS, KID = "FID", "IS", "KID"
 MINIMUM = 2048  # pictures: with fewer than it has features, the network's covariance has no full rank
-FID_RESAMPLES = 20
+FID_RESAMPLES = 40
 SPLITS = 10  # of the inception score
 SUBSETS, SUBSET = 100, 1000  # of the kernel distance, and pictures in each
 CHUNK = 32  # pictures at once
@@ -139,11 +139,38 @@ def frechet_distance_with_interval(features: np.ndarray, true: np.ndarray, sampl
     Of resampled pictures the spread alone is taken: the distance grows where pictures repeat, and percentiles with it.
     """
     rng, grouped = np.random.default_rng(0), features.reshape(-1, samples, features.shape[1])
+    distance = DistanceTo(true)
     resampled = [
-        frechet_distance(grouped[rng.integers(len(grouped), size=len(grouped))].reshape(features.shape), true)
+        distance(grouped[rng.integers(len(grouped), size=len(grouped))].reshape(features.shape))
         for _ in range(FID_RESAMPLES)
     ]
     return _with_margin(frechet_distance(features, true), 1.96 * float(np.std(resampled)))
+
+
+class DistanceTo:
+    """The same Fréchet distance to the same true pictures, many times: ten times as fast as the general formula.
+
+    With a root R of the true covariance C' = R Rᵀ, tr √(C C') is the sum of the singular values of the centred features
+    times R, by the square root of their number less one.
+    """
+
+    def __init__(self, true: np.ndarray) -> None:
+        true = true.astype(np.float64)
+        count, dimensions = true.shape
+        self.mean = true.mean(axis=0)
+        self.root = (true - self.mean).T / (count - 1) ** 0.5  # [D, M]
+        if count > dimensions:
+            values, vectors = np.linalg.eigh(self.root @ self.root.T)
+            self.root = vectors * np.sqrt(values.clip(0))  # [D, D]
+
+    def __call__(self, features: np.ndarray) -> float:
+        """Of features [N, D]."""
+        mean = features.mean(axis=0, dtype=np.float64)
+        centred = (features - mean) / (len(features) - 1) ** 0.5  # [N, D]
+        product = centred @ self.root
+        square = product @ product.T if len(product) < product.shape[1] else product.T @ product
+        shared = np.sqrt(np.linalg.eigvalsh(square).clip(0)).sum()
+        return float(((mean - self.mean) ** 2).sum() + (centred**2).sum() + (self.root**2).sum() - 2 * shared)
 
 
 def inception_score(logits: np.ndarray) -> list[float]:

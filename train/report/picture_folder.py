@@ -1,6 +1,6 @@
 """Drawn pictures on disk, to be measured again or by others, and pictures that others drew.
 
-    <folder>/drawn.json                       what they were drawn with
+    <folder>/<split>/<variant>/drawn.json     what they were drawn with
     <folder>/<split>/<variant>/000012-0.png   the first sample of graph 12 of the split
 
 Pictures of another system are a folder of such files alone; `000012.png` is a first sample, too.

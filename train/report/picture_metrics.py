@@ -27,7 +27,7 @@ MetricName = Literal["judge", "fid", "is", "kid", "lpips", "clip", "retrieval", 
 JUDGE, LPIPS, DETECTOR, SG_IOU = "judge", "lpips", "detector", "sg-iou"
 LIKENESS = {"fid": likeness.FID, "is": likeness.IS, "kid": likeness.KID}  # all by one network, each picture seen once
 CLIP = {"clip": clip_score.SCORE, "retrieval": clip_score.RETRIEVAL}
-DEFAULT_CLIP = "openai/clip-vit-base-patch16"
+DEFAULT_CLIP = "openai/clip-vit-large-patch14"
 CHUNK = 32  # true pictures at once
 
 

@@ -8,13 +8,13 @@ RESIZE = "Lanczos"
 
 @dataclass(frozen=True)
 class Protocol:
-    """`drawn` is what the pictures were drawn with, None where they came from elsewhere and nobody said."""
+    """`drawn` is what each variant's pictures were drawn with, None where they came from elsewhere and nobody said."""
 
     dataset: str
     splits: dict[str, int]  # graphs of each, and as many true pictures
     samples: int  # drawn pictures of each graph
     side: int  # pixels, of all pictures when they are compared
-    drawn: dict[str, Any] | None
+    drawn: dict[str, dict[str, Any] | None]
     networks: dict[str, str] = field(default_factory=dict)
     notes: dict[str, dict[str, dict[str, str]]] = field(default_factory=dict)  # by split and variant
 
@@ -29,7 +29,7 @@ class Protocol:
             "data set": self.dataset,
             "splits": "; ".join(counts),
             "size": f"{self.side} × {self.side} pixels; {RESIZE} where a picture is larger or smaller, drawn or true",
-            "drawn with": _words(self.drawn) if self.drawn else "unknown: the pictures came from elsewhere",
+            **{f"({name}) drawn with": _words(settings) for name, settings in self.drawn.items()},
             **self.networks,
         }
 
@@ -42,13 +42,7 @@ class Protocol:
         return "\n".join(lines)
 
 
-def _words(settings: dict[str, Any]) -> str:
-    return ", ".join(f"{name} {_value(value)}" for name, value in settings.items())
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, dict):
-        return " and ".join(f"{part} for ({name})" for name, part in value.items())
-    if isinstance(value, list):
-        return " and ".join(map(str, value))
-    return str(value)
+def _words(settings: dict[str, Any] | None) -> str:
+    if settings is None:
+        return "nobody said: the pictures came from elsewhere"
+    return ", ".join(f"{name} {value}" for name, value in settings.items())

@@ -15,6 +15,7 @@ from train.report.likeness import (
     IS,
     KID,
     MINIMUM,
+    DistanceTo,
     Features,
     Likeness,
     check_enough,
@@ -78,6 +79,14 @@ def test_the_frechet_distance_of_samples_is_that_of_their_own_moments():
     expected = closed_form(one.mean(0), np.cov(one.T), other.mean(0), np.cov(other.T))
     assert frechet_distance(one, other) == pytest.approx(expected, rel=1e-6)
     assert frechet_distance(one, one) == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("count", [3, 200])
+@pytest.mark.parametrize("true_count", [4, 300])
+def test_the_fast_distance_is_the_general_one(count: int, true_count: int):
+    rng = np.random.default_rng(0)
+    features, true = rng.normal(0.5, 2, (count, DIMENSIONS)), rng.normal(size=(true_count, DIMENSIONS))
+    assert DistanceTo(true)(features) == pytest.approx(frechet_distance(features, true), rel=1e-5)
 
 
 def test_the_frechet_interval_holds_its_value_and_keeps_samples_of_a_graph_together():
