@@ -8,6 +8,7 @@ Source: Johnson et al. 2018, "Image Generation from Scene Graphs", section 4. sg
 picture is asked for; here they are drawn from the picture's id, so that they are the same in every run.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -189,16 +190,24 @@ def things(candidate: Candidate, counts: Counts) -> Iterator[tuple[Thing, Point]
 def mask_centroid(mask: np.ndarray, frame: Frame) -> Point | None:
     """The mean of a mask's pixels, bool [H, W], in parts of what is used of the picture; None if none is used."""
     left, top, right, bottom = (round(side) for side in frame.used)
-    rows, columns = np.nonzero(mask[top:bottom, left:right])
-    if not len(rows):
+    used = mask[top:bottom, left:right]
+    total = np.count_nonzero(used)
+    if not total:
         return None
-    return float((columns.mean() + 0.5) / (right - left)), float((rows.mean() + 0.5) / (bottom - top))
+    # sums along an axis: ten times as fast as a list of all pixels
+    across, down = np.count_nonzero(used, axis=0), np.count_nonzero(used, axis=1)
+    x, y = (float(along @ (np.arange(len(along)) + 0.5)) / total for along in (across, down))
+    return x / (right - left), y / (bottom - top)
 
 
 def mask_within(mask: np.ndarray, box: PixelBox) -> np.ndarray:
     """What of a mask, bool [H, W], lies in a box in pixels: bool [MASK_SIDE, MASK_SIDE]."""
-    picture = Image.fromarray(mask.astype(np.uint8) * 255)
-    return np.asarray(picture.resize((MASK_SIDE, MASK_SIDE), Image.Resampling.BOX, box=box)) > 127
+    x0, y0, x1, y1 = box
+    left, top = int(x0), int(y0)
+    window = mask[top : math.ceil(y1), left : math.ceil(x1)]
+    picture = Image.fromarray(window.astype(np.uint8) * 255)
+    inside = (x0 - left, y0 - top, x1 - left, y1 - top)
+    return np.asarray(picture.resize((MASK_SIDE, MASK_SIDE), Image.Resampling.BOX, box=inside)) > 127
 
 
 def relations(boxes: list[PixelBox], centroids: list[Point], image_id: int) -> list[tuple[int, str, int]]:

@@ -13,6 +13,7 @@ from sg_models.layers.layout import MASK_SIDE
 from train.data.known_datasets import DatasetOptions, open_dataset
 from train.data.prepared import coco
 from train.data.prepared.coco_files import decode_segmentation
+from train.data.prepared.cropping import Frame
 from train.data.prepared.preparation import prepare
 from train.data.prepared.preparer import Counts, PrepareOptions, Scene
 from train.data.spatial_relations import RELATIONS, spatial_relation
@@ -299,3 +300,12 @@ def test_missing_and_broken_files_end_in_a_sentence(folder: Folder):
     path.write_text(path.read_text()[:-5])
     with pytest.raises(UsageError, match="stuff_val2017.json is not a whole annotation file of COCO"):
         coco.prepare(options).read(Counts())
+
+
+def test_a_centroid_is_the_mean_of_the_pixels_that_are_used():
+    mask = np.random.default_rng(0).random((HEIGHT, WIDTH)) < 0.2
+    rows, columns = np.nonzero(mask[:, 10:90])
+    whole = (0.0, 0.0, float(WIDTH), float(HEIGHT))
+    x, y = coco.mask_centroid(mask, Frame(whole, (10.0, 0.0, 90.0, 80.0)))
+    assert (x, y) == pytest.approx(((columns.mean() + 0.5) / 80, (rows.mean() + 0.5) / 80))
+    assert coco.mask_centroid(np.zeros_like(mask), Frame(whole, whole)) is None
