@@ -21,7 +21,7 @@ from train.running import checkpoints
 from train.running.command_line import Interrupted, UsageError
 from train.running.interruption import Interruption
 from train.running.precision import AUTO, autocast, resolve
-from train.running.processes import is_lost_process, this_process
+from train.running.processes import check_whole, is_lost_process, this_process
 
 # loss(model, batch, generator, optimiser step)
 Loss = Callable[[nn.Module, Any, torch.Generator, int], tuple[Tensor, dict[str, float]]]
@@ -86,6 +86,7 @@ def train(
         log_with="tensorboard",
         project_config=ProjectConfiguration(project_dir=str(config.run_dir), logging_dir=str(config.run_dir / "logs")),
     )
+    check_whole(accelerator)
     set_seed(config.seed)
     trained = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(

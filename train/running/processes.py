@@ -3,7 +3,7 @@
 import os
 
 import torch
-from accelerate import PartialState
+from accelerate import Accelerator, DistributedType, PartialState
 
 from train.running.command_line import UsageError
 
@@ -32,3 +32,16 @@ def this_process(**settings: object) -> PartialState:
 def is_lost_process(error: Exception) -> bool:
     """Whether an error says no more than that another process of the run has ended."""
     return any(words in str(error) for words in LOST)
+
+
+def check_whole(accelerator: Accelerator) -> None:
+    """Raises `UsageError` where accelerate is asked to deal out a model's weights among processes.
+
+    The averaged weights, previews and checkpoints of the loop are of whole models.
+    """
+    kind = accelerator.distributed_type
+    if kind in (DistributedType.FSDP, DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM):
+        raise UsageError(
+            f"every process keeps the whole model here, and accelerate is asked for {kind.value}, which would not deal "
+            "out the frozen base: take --half-unet and --gradient-checkpointing where memory is short"
+        )

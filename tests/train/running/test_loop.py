@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from accelerate import PartialState
+from accelerate import DistributedType, PartialState
 from accelerate.state import AcceleratorState
 from safetensors import SafetensorError
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -439,3 +439,10 @@ def test_processes_that_accelerate_takes_for_one_are_refused(monkeypatch: pytest
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(UsageError, match="2 processes were started, and accelerate takes them for 1"):
         this_process()
+
+
+@pytest.mark.parametrize("kind", [DistributedType.FSDP, DistributedType.DEEPSPEED])
+def test_weights_that_are_dealt_out_are_refused(kind: DistributedType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(loop.Accelerator, "distributed_type", kind)
+    with pytest.raises(UsageError, match=f"every process keeps the whole model here.*{kind.value}.*--half-unet"):
+        run(config(tmp_path))
