@@ -16,12 +16,14 @@ import torch
 
 from sg_models.adapters.gsa_adapter import GSAAdapter
 from sg_models.adapters.phrase_features import RememberedPhrases
-from train import precompute
 from train.bases.attention import train_attention
+from train.bases.base_model import BaseModel
 from train.bases.load import TrainingOptions, load_training_base
 from train.conditioning.phrase_encoders import ClipPhrases
 from train.data.dataset import TRAIN
 from train.data.shapes.shapes_dataset import Shapes
+from train.data.shard_files import ABOUT, Origin, SplitOrigin, write_origin
+from train.data.shard_writing import ShardWriter
 from train.data.shards import Shards
 from train.data.training_samples import EACH_STEP, PictureOptions, picture_samples
 from train.objectives.gsa import GSADenoiser, GSAObjective, GSASizes, adapter_sizes, open_gates
@@ -29,12 +31,24 @@ from train.objectives.gsa import GSADenoiser, GSAObjective, GSASizes, adapter_si
 PICTURES, BATCH, STEPS = 128, 32, 6
 
 
+def write_shards(folder: Path, base: BaseModel, data: Shapes, encode: RememberedPhrases) -> None:
+    """As `precompute.py` does."""
+    split = data.split(TRAIN, PICTURES)
+    writer = ShardWriter(folder, TRAIN, base, split, encode, BATCH)
+    writer.write(range(PICTURES // BATCH))
+    writer.write_nested()
+    about = (data.name, data.title, data.large_area, data.nested_rate, base.name, base.side, base.vae_fingerprint())
+    phrases = (encode.encoder.name, encode.encoder.fingerprint(), BATCH)
+    origin = Origin(*about, *phrases, {TRAIN: SplitOrigin(PICTURES, split.fingerprint())})
+    write_origin(folder / ABOUT, origin)
+
+
 def main(folder: Path) -> None:
     torch.set_num_threads(1)
     base, data = load_training_base(TrainingOptions()), Shapes()
-    precompute.main(precompute.Config(pictures=PICTURES, validation=1, per_shard=32, out=folder / "shards"))
     encode = RememberedPhrases(ClipPhrases(base))
     pictures, options = data.split(TRAIN, PICTURES), PictureOptions(latents_dir=folder)
+    write_shards(folder / "shards", base, data, encode)
     each = PictureOptions(encode=EACH_STEP)
     shards = Shards(folder / "shards", data.name).split(TRAIN, PICTURES)
     sources = {
