@@ -5,13 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from sg_models.graph.scene_graph import SceneGraph, SceneObject
 from train.conditioning.conditioners import GSAConditioner
 from train.data.shapes.oracle import Detection
 from train.data.shapes.shapes_dataset import Shapes
 from train.data.verdict import Verdict
-from train.evaluate import Config, load, main
+from train.evaluate import Config, at_side, default_metrics, load, main
 from train.report.metrics import METRICS, judge_all, result_table, summary, with_interval
 from train.running.command_line import UsageError
 
@@ -134,3 +135,67 @@ def test_the_negative_prompt_is_left_alone_where_it_is_asked_for():
     assert not condition.on_negative
     with pytest.raises(UsageError, match=r"--no-on-negative is for gated self-attention.*\(iv\) has none"):
         load(Config(adapter="iv", on_negative=False), "iv")
+
+
+def measured(tmp_path: Path, **options) -> dict:
+    """What the script writes for three held-out graphs and the caption alone."""
+    file = tmp_path / "found.json"
+    main(Config(**{"adapter": "none", "graphs": 3, "steps": 1, "split": "held-out", "json": file} | options))
+    return json.loads(file.read_text())
+
+
+def test_kept_pictures_give_the_same_figures_without_drawing(sg_mini_checkpoint: Path, tmp_path: Path, monkeypatch):
+    drawing = {"base": str(sg_mini_checkpoint), "samples": 2}
+    first = measured(tmp_path, **drawing)
+    assert measured(tmp_path, **drawing, out=tmp_path / "out") == first
+    monkeypatch.setattr("train.evaluate.draw_graphs", None)
+    assert measured(tmp_path, **drawing, out=tmp_path / "out") == first  # nothing is drawn again
+    assert measured(tmp_path, samples=2, pictures=tmp_path / "out") == first
+    with pytest.raises(UsageError, match="drawn with another first seed"):
+        measured(tmp_path, **drawing, out=tmp_path / "out", seed=9)
+
+
+def test_more_samples_are_other_pictures_and_the_first_stays(sg_mini_checkpoint: Path, tmp_path: Path):
+    out = tmp_path / "out"
+    measured(tmp_path, base=str(sg_mini_checkpoint), out=out)
+    before = (out / "held-out" / "i" / "000002-0.png").read_bytes()
+    measured(tmp_path, base=str(sg_mini_checkpoint), out=out, samples=2)
+    assert (out / "held-out" / "i" / "000002-0.png").read_bytes() == before
+    assert (out / "held-out" / "i" / "000002-1.png").read_bytes() != before
+
+
+def test_pictures_of_another_system_are_measured(tmp_path: Path):
+    folder = tmp_path / "theirs"
+    folder.mkdir()
+    true = Shapes().split("held-out", 3).pictures(range(3), 128)
+    for place, picture in enumerate(true):
+        Image.fromarray(picture).save(folder / f"{place}.png")
+    found = measured(tmp_path, pictures=folder)
+    assert {value for value, *_ in found["results"]["held-out"]["theirs"].values()} == {1}
+    assert "nobody said" in found["protocol"]["(theirs) drawn with"]
+    with pytest.raises(UsageError, match="pictures of one split; write --split held-out or compositional"):
+        measured(tmp_path, pictures=folder, split=None)
+    with pytest.raises(UsageError, match="there is no picture 000003-0.png"):
+        measured(tmp_path, pictures=folder, graphs=4)
+
+
+def test_pictures_of_another_size_are_cut_to_their_middle_and_resized():
+    wide = np.zeros((20, 60, 3), np.uint8)
+    wide[:, 20:40] = 200
+    assert at_side(wide, 10).shape == (10, 10, 3)
+    assert (at_side(wide, 10)[:, 3:7] == 200).all() and at_side(wide, 10).min() > 180  # Lanczos looks past the edge
+    square = np.zeros((10, 10, 3), np.uint8)
+    assert at_side(square, 10) is square
+
+
+def test_what_cannot_be_asked_for_is_refused_in_words(tmp_path: Path):
+    for options, words in (
+        ({"graphs": 1}, "--graphs must be at least 2"),
+        ({"samples": 0}, "--samples and --batch-size must be at least 1"),
+        ({"pictures": tmp_path, "out": tmp_path}, "write one of them"),
+        ({"metrics": ("fid",)}, "FID of 3 drawn and 3 true pictures would say nothing"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            measured(tmp_path, **options)
+    with pytest.raises(UsageError, match="nothing can tell whether .* say what to measure, such as --metrics fid"):
+        default_metrics(False, "coco")
