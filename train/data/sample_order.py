@@ -33,15 +33,17 @@ class SampleOrder:
     ) -> None:
         self.seed = seed
         again = round(count * rate / (1 - rate)) if len(repeated) else 0
-        more = repeated[np.arange(again) * len(repeated) // max(again, 1)]  # each as often, or once more
-        self.places = np.sort(np.concatenate([np.arange(count), more])).astype(np.int32)
-        self.bounds = np.searchsorted(self.places, [*starts, count])
+        self.places, self.bounds = NO_PLACES, np.array([*starts, count])
+        if again:
+            more = repeated[np.arange(again) * len(repeated) // again]  # each as often, or once more
+            self.places = np.sort(np.concatenate([np.arange(count), more])).astype(np.int32)
+            self.bounds = np.searchsorted(self.places, self.bounds)
         # a batch may lie on both sides of a border, and none on more
         self._pools_of, self._pool = lru_cache(2)(self._make_pools), lru_cache(2)(self._make_pool)
 
     def __len__(self) -> int:
         """Samples of an epoch."""
-        return len(self.places)
+        return int(self.bounds[-1])
 
     def __getitem__(self, index: int) -> int:
         """The place of a sample's scene."""
@@ -61,5 +63,11 @@ class SampleOrder:
     def _make_pool(self, epoch: int, number: int) -> np.ndarray:
         """The places of one pool's scenes, shuffled."""
         pools, _ = self._pools_of(epoch)
-        places = np.concatenate([self.places[self.bounds[i] : self.bounds[i + 1]] for i in pools[number]])
+        places = np.concatenate([self._shard(i) for i in pools[number]])
         return np.random.default_rng((self.seed, epoch, ORDER, number)).permutation(places)
+
+    def _shard(self, number: int) -> np.ndarray:
+        """The places of one shard's scenes, as often as they come in an epoch."""
+        start, end = self.bounds[number], self.bounds[number + 1]
+        # of a million scenes without repetitions, no list is kept
+        return self.places[start:end] if len(self.places) else np.arange(start, end, dtype=np.int32)

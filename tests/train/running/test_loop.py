@@ -302,8 +302,16 @@ def test_a_loss_gets_the_optimiser_step_and_not_the_pass(tmp_path: Path):
     assert steps == [0, 0, 1, 1, 2, 2]
 
 
+@pytest.fixture
+def heard() -> Iterator[None]:
+    """Signals as in a terminal: what a shell starts in the background does not hear Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture(params=[signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
-def stopping(request: pytest.FixtureRequest) -> Callable[..., Tensor]:
+def stopping(request: pytest.FixtureRequest, heard: None) -> Callable[..., Tensor]:
     """A `batch` that sends the process a signal in its fifth step."""
     steps: list[int] = []
 
@@ -326,10 +334,12 @@ def test_a_signal_ends_a_run_after_its_step_with_a_checkpoint(stopping, tmp_path
     assert ended.value.code == 128 + stopping.number
     assert "ending after this step, with a checkpoint; once more ends at once" in capfd.readouterr().err
     assert signal.getsignal(stopping.number) is before
+    kept = torch.load(tmp_path / "stopped" / "checkpoint" / "custom_checkpoint_1.pkl", weights_only=True)
+    assert kept["step"] == 5
     assert same(run(config(tmp_path / "stopped")), run(config(tmp_path / "whole")))
 
 
-def test_a_second_signal_ends_a_run_at_once(tmp_path: Path):
+def test_a_second_signal_ends_a_run_at_once(heard: None, tmp_path: Path):
     def impatient(indices: Sequence[int]) -> Tensor:
         os.kill(os.getpid(), signal.SIGINT)
         os.kill(os.getpid(), signal.SIGINT)
