@@ -70,7 +70,7 @@ class Counts:
         return counts
 
 
-@dataclass
+@dataclass(slots=True)
 class Thing:
     """An object of a scene. A box may reach past the picture; it is clipped, and the thing left out if nothing stays.
     It is None where the data set does not know it.
@@ -85,7 +85,7 @@ class Thing:
     mask: Callable[[PixelBox], np.ndarray] | None = None
 
 
-@dataclass
+@dataclass(slots=True)
 class Scene:
     """One picture with its graph as the data set has it. `size` is (width, height) in the pixels that boxes are in,
     None where only the picture itself knows; relations are (the subject's position, predicate, the object's position);
