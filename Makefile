@@ -1,10 +1,11 @@
 # Two commands do everything on a fresh machine with Python >= 3.10: `make demo` and `make test`.
 # `make test-full` adds what is slow or large: Stable Diffusion 2.1 at its full size, with random weights.
+# `make weights` trains everything that ships from nothing: a day on two CPU cores, going on wherever it was stopped.
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: demo test test-full bench check clean
+.PHONY: demo test test-full bench weights check clean
 
 demo: $(VENV)/train.installed
 	$(RUN) train/demo.py
@@ -17,6 +18,9 @@ test-full: $(VENV)/dev.installed
 
 bench: $(VENV)/dev.installed
 	$(RUN) benchmarks/run.py
+
+weights: $(VENV)/train.installed
+	$(RUN) train/make_weights.py
 
 check: $(VENV)/dev.installed
 	$(VENV)/bin/ruff check .

@@ -16,7 +16,8 @@ from diffusers import AutoencoderTiny
 from torch import Tensor, nn
 
 from sg_models.bases import sg_mini
-from sg_models.files.safetensors_file import write_weights
+from sg_models.files.safetensors_file import read_weights, write_weights
+from train.bases.sg_mini_checkpoint import is_sg_mini, load_sg_mini
 from train.data.dataset import TRAIN, VALIDATION
 from train.data.graph_samples import sample_rng
 from train.data.shapes.scene import SIDE, ShapeObject, relation_between
@@ -26,7 +27,6 @@ from train.report.picture_grid import save_grid
 from train.running.command_line import run
 from train.running.loop import LoopConfig, train
 
-NESTED_RATE = 0.4  # of the windows are around an object inside another: the hardest thing to keep
 SQUARED_WEIGHT = 4.0
 WINDOWS = 0  # what a sample's random numbers are for, beside other scripts' uses of the same index
 SCALE_WEIGHT = 0.02  # of the latents' distance from zero mean and unit scale
@@ -43,16 +43,22 @@ class Config(LoopConfig):
     pictures: int = 6000
     """training pictures, rendered before the start"""
     crop: int = 48
+    nested_rate: float = 0.7
+    """of the windows are around an object inside another: the hardest thing to keep"""
     latent_noise: float = 0.05
     """standard deviation, in units of the latents' own"""
+    init_from: Path | None = None
+    """what this script wrote, or a checkpoint of SG-Mini, to start from; without one, a fresh autoencoder"""
+    decoder_only: bool = False
+    """leave the encoder as it is, so that latents, and what was trained on them, stay good"""
     out: Path = Path("runs/autoencoder/autoencoder.safetensors")
 
 
 class Crops:
     """Windows of Shapes pictures by sample index, each with some object in it: plain background teaches nothing."""
 
-    def __init__(self, split: ShapesSplit, crop: int, seed: int = 0) -> None:
-        self.crop, self.seed = crop, seed
+    def __init__(self, split: ShapesSplit, crop: int, nested_rate: float, seed: int = 0) -> None:
+        self.crop, self.nested_rate, self.seed = crop, nested_rate, seed
         scenes = split.scenes
         self.pictures = as_tensor(split)
         self.things = [(i, thing) for i, s in enumerate(scenes) for thing in s.objects]
@@ -64,10 +70,10 @@ class Crops:
         return (windows.float() / 127.5 - 1).to(memory_format=torch.channels_last)
 
     def _window(self, rng: np.random.Generator) -> Tensor:
-        pool = self.nested if self.nested and rng.random() < NESTED_RATE else self.things
+        pool = self.nested if self.nested and rng.random() < self.nested_rate else self.things
         which, thing = pool[int(rng.integers(len(pool)))]
-        reach = self.crop / 2
-        x, y = (int(np.clip(v + rng.uniform(-reach, reach) - reach, 0, SIDE - self.crop)) for v in (thing.x, thing.y))
+        half, reach = self.crop / 2, self.crop / 4
+        x, y = (int(np.clip(v + rng.uniform(-reach, reach) - half, 0, SIDE - self.crop)) for v in (thing.x, thing.y))
         return self.pictures[which, :, y : y + self.crop, x : x + self.crop]
 
 
@@ -85,6 +91,15 @@ class NoisyAutoencoder(nn.Module):
         if generator is not None:
             noisy = z + self.noise * torch.randn(z.shape, generator=generator, device=z.device)
         return z, self.autoencoder.decode(noisy).sample.float()
+
+
+def read_autoencoder(path: Path) -> AutoencoderTiny:
+    """SG-Mini's autoencoder from a file of its own, or from a checkpoint."""
+    if is_sg_mini(path):
+        return load_sg_mini(path).vae
+    autoencoder = AutoencoderTiny(**sg_mini.AUTOENCODER)
+    autoencoder.load_state_dict(read_weights(path)[0])
+    return autoencoder
 
 
 def as_tensor(split: ShapesSplit) -> Tensor:
@@ -109,10 +124,12 @@ def loss(model: nn.Module, x: Tensor, generator: torch.Generator, step: int) -> 
 
 
 def main(config: Config) -> None:
-    crops = Crops(ShapesSplit(TRAIN, config.pictures), config.crop, config.seed)
+    crops = Crops(ShapesSplit(TRAIN, config.pictures), config.crop, config.nested_rate, config.seed)
     validation = as_tensor(ShapesSplit(VALIDATION, 16)).float() / 127.5 - 1
     torch.manual_seed(config.seed)
-    autoencoder = AutoencoderTiny(**sg_mini.AUTOENCODER)
+    autoencoder = read_autoencoder(config.init_from) if config.init_from else AutoencoderTiny(**sg_mini.AUTOENCODER)
+    if config.decoder_only:
+        autoencoder.encoder.requires_grad_(False)
     autoencoder.to(memory_format=torch.channels_last)
 
     def report(model: nn.Module) -> dict[str, float]:

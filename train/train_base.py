@@ -3,6 +3,9 @@
     python train/train_text_encoder.py && python train/train_autoencoder.py && python train/train_base.py
 
 Epsilon prediction on Stable Diffusion's noise schedule; one caption in ten is empty, one in twenty says "an image".
+The layers of the text model that the UNet is conditioned on learn along, as in the first latent diffusion models
+(Rombach et al. 2022, section 3.3): what CLIP's contrast alone has taught so small a model does not tell whose colour
+is whose. The layer above them and the projection are left as they were; `train_text_encoder.py --base` fits them anew.
 """
 
 from collections.abc import Sequence
@@ -11,16 +14,17 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from accelerate import PartialState
 from diffusers import AutoencoderTiny, UNet2DConditionModel
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from tqdm import tqdm
 from transformers import CLIPTextConfig, CLIPTextModelWithProjection
 
 from sg_models.bases import sg_mini
 from sg_models.files.safetensors_file import write_weights
 from train.bases.attention import train_attention
 from train.bases.base_model import BaseModel, predict
+from train.bases.clip_tokenizer import clip_tokenizer, token_ids
 from train.bases.model_folders import CHECKPOINTS
 from train.bases.sg_mini_checkpoint import load_sg_mini, sg_mini_tensors
 from train.conditioning.conditioners import GRAPH_PROMPT, CaptionConditioner
@@ -29,14 +33,20 @@ from train.data.dataset import TRAIN, VALIDATION
 from train.data.graph_samples import sample_rng
 from train.data.latents import split_latents
 from train.data.shapes.scene import Scene, web_caption
-from train.data.shapes.shapes_dataset import ShapesSplit
+from train.data.shapes.shapes_dataset import Shapes, ShapesSplit
+from train.data.spatial_relations import nests
 from train.losses.denoising import diffusion_loss
-from train.report.picture_grid import save_grid
+from train.losses.object_weights import object_weights
+from train.report.metrics import judge_all, nested_relations, verdict_counts
+from train.report.picture_grid import save_grid, to_pil
 from train.running.command_line import run
 from train.running.loop import LoopConfig, train
+from train.running.processes import this_process
 
 EMPTY_RATE = 0.10
 BARE_RATE = 0.05
+TEXT_SPEED = 0.3  # of the text model's learning rate, beside the UNet's: it starts from something
+MEASURED, SHOWN = 64, 16  # validation graphs of a preview
 CAPTIONS = 11  # what a sample's random numbers are for, beside other scripts' uses of the same index
 
 
@@ -53,21 +63,58 @@ class Config(LoopConfig):
     latents_dir: Path = Path("runs/latents")
     text_encoder: Path = Path("runs/text_encoder/text_encoder.safetensors")
     autoencoder: Path = Path("runs/autoencoder/autoencoder.safetensors")
+    nested_rate: float = 0.3
+    """of the samples come from scenes with one object inside another alone: they are few and the hardest"""
     init_from: Path | None = None
     """a checkpoint whose UNet to start from; without one, a fresh UNet"""
     out: Path = CHECKPOINTS / sg_mini.CHECKPOINT
 
 
+@dataclass(frozen=True)
+class CaptionBatch:
+    """B pictures with a prompt each."""
+
+    latents: Tensor  # [B, 4, h, w]
+    ids: Tensor  # [B, 77], the prompts' tokens
+    boxes: Tensor  # [O, 4], of all pictures' objects
+    graph_of: Tensor  # [O], each object's picture
+
+
+class CaptionSamples:
+    """Latents of Shapes pictures with captions as from the web, by sample index."""
+
+    def __init__(self, split: ShapesSplit, latents: Tensor, nested_rate: float, seed: int) -> None:
+        self.scenes, self.latents, self.nested_rate, self.seed = split.scenes, latents, nested_rate, seed
+        self.nested = [i for i, graph in enumerate(split.graphs) if nests(graph)]
+        self.tokenizer = clip_tokenizer()
+
+    def __call__(self, indices: Sequence[int]) -> CaptionBatch:
+        """The samples of some indices, which count up without end."""
+        rngs = [sample_rng(i, CAPTIONS, self.seed) for i in indices]
+        places = [self._place(rng) for rng in rngs]
+        scenes = [self.scenes[place] for place in places]
+        captions = [training_caption(scene, rng) for scene, rng in zip(scenes, rngs, strict=True)]
+        boxes = torch.tensor([thing.box for scene in scenes for thing in scene.graph.objects])
+        graph_of = torch.tensor([i for i, scene in enumerate(scenes) for _ in scene.graph.objects])
+        ids = token_ids(self.tokenizer, captions)
+        return CaptionBatch(self.latents[places], ids, boxes, graph_of)
+
+    def _place(self, rng: np.random.Generator) -> int:
+        if self.nested and rng.random() < self.nested_rate:
+            return int(rng.choice(self.nested))
+        return int(rng.integers(len(self.scenes)))
+
+
 class Denoiser(nn.Module):
-    """The UNet, called as everywhere."""
+    """The UNet and the layers of the text model that it is conditioned on, called as everywhere."""
 
-    def __init__(self, unet: UNet2DConditionModel) -> None:
+    def __init__(self, base: BaseModel) -> None:
         super().__init__()
-        self.unet = unet
+        self.unet, self.text_encoder = base.unet, base.text_encoder
 
-    def forward(self, noisy: Tensor, timesteps: Tensor, context: Tensor) -> Tensor:
-        """noisy [B, 4, H, W], context [B, 77, D] → the UNet's prediction."""
-        return predict(self.unet, noisy, timesteps, context)
+    def forward(self, noisy: Tensor, timesteps: Tensor, ids: Tensor) -> Tensor:
+        """noisy [B, 4, H, W], ids [B, 77] → the UNet's prediction."""
+        return predict(self.unet, noisy, timesteps, self.text_encoder(ids).last_hidden_state)
 
 
 def assemble(config: Config) -> tuple[BaseModel, CLIPTextModelWithProjection, AutoencoderTiny]:
@@ -98,37 +145,47 @@ def training_caption(scene: Scene, rng: np.random.Generator) -> str:
     return GRAPH_PROMPT if choice < EMPTY_RATE + BARE_RATE else web_caption(scene, rng)
 
 
+def whole_text_model(text_encoder: CLIPTextModelWithProjection, base: BaseModel) -> CLIPTextModelWithProjection:
+    """The text model with what the base's lower layers have learned; its last layer and projection stay as they are."""
+    text_encoder.text_model.load_state_dict(base.text_encoder.state_dict(), strict=False)
+    return text_encoder
+
+
 def main(config: Config) -> None:
     base, text_encoder, autoencoder = assemble(config)
-    base.to(PartialState().device)
+    base.to(this_process().device)
     split = ShapesSplit(TRAIN, config.pictures)
-    latents, scenes = split_latents(base, split, config.latents_dir), split.scenes
-    shown = ShapesSplit(VALIDATION, 16).graphs
+    samples = CaptionSamples(split, split_latents(base, split, config.latents_dir), config.nested_rate, config.seed)
+    large_area = Shapes.large_area
+    shown = ShapesSplit(VALIDATION, MEASURED).graphs
     base.freeze()
-    model = Denoiser(base.unet.requires_grad_(True).train())
+    model = Denoiser(base).requires_grad_(True).train()
     train_attention(base.unet)
 
-    def batch(indices: Sequence[int]) -> tuple[Tensor, list[str]]:
-        rngs = [sample_rng(i, CAPTIONS, config.seed) for i in indices]
-        which = [int(rng.integers(len(scenes))) for rng in rngs]
-        return latents[which], [training_caption(scenes[w], rng) for w, rng in zip(which, rngs, strict=True)]
-
     def loss(
-        model: nn.Module, pair: tuple[Tensor, list[str]], generator: torch.Generator, step: int
+        model: nn.Module, batch: CaptionBatch, generator: torch.Generator, step: int
     ) -> tuple[Tensor, dict[str, float]]:
-        x, captions = pair
-        noisy, timesteps, target = base.add_noise(x.to(base.device), generator)
-        predicted = model(noisy, timesteps, base.encode_prompts(captions))
-        return diffusion_loss(base, predicted, target, timesteps), {}
+        x, ids, boxes, graph_of = (t.to(base.device) for t in (batch.latents, batch.ids, batch.boxes, batch.graph_of))
+        noisy, timesteps, target = base.add_noise(x, generator)
+        predicted = model(noisy, timesteps, ids)
+        places = object_weights(boxes, graph_of, len(x), x.shape[-2:], large_area)
+        return diffusion_loss(base, predicted, target, timesteps, places), {}
 
     def preview(model: nn.Module, path: Path) -> None:
-        noise = starting_noise(base, 0, len(shown))
-        save_grid(draw_graphs(base, CaptionConditioner(base), shown, noise), f"{path}.png")
+        pictures = draw_graphs(base, CaptionConditioner(base), shown, starting_noise(base, 0, len(shown)), steps=8)
+        save_grid(pictures[:SHOWN], f"{path}.png")
+        verdicts = judge_all(Shapes(), [np.asarray(to_pil(picture)) for picture in pictures], shown)
+        pairs = verdict_counts(verdicts) | {"nested relations": nested_relations(verdicts, shown)}
+        figures = {name: np.sum(counts, axis=0) for name, counts in pairs.items()}
+        tqdm.write(", ".join(f"{name} {hits / max(count, 1):.3f}" for name, (hits, count) in figures.items()))
 
-    train(config, model, loss, batch, preview=preview)
-    write_weights(
-        config.out, half(sg_mini_tensors(text_encoder, base.unet, autoencoder)), {"modelspec.title": "SG-Mini"}
-    )
+    groups = [
+        {"params": list(base.unet.parameters())},
+        {"params": list(base.text_encoder.parameters()), "lr": TEXT_SPEED * config.learning_rate},
+    ]
+    train(config, model, loss, samples, parameters=groups, preview=preview)
+    tensors = sg_mini_tensors(whole_text_model(text_encoder, base), base.unet, autoencoder)
+    write_weights(config.out, half(tensors), {"modelspec.title": "SG-Mini"})
 
 
 if __name__ == "__main__":

@@ -1,9 +1,12 @@
 """Trains SG-Mini's text model the CLIP way: contrastively, on Shapes pictures and their captions.
 
     python train/train_text_encoder.py
+    python train/train_text_encoder.py --base models/checkpoints/sg_mini.safetensors   # after train_base.py
 
 Half of the pairs are whole pictures with captions as from the web, half are parts of 64 pixels around one object with
 that object's phrase. Pairs with the same text are not each other's negatives.
+With a base, whose lower layers have learned along with its UNet since, those stay as they are; the layer above them,
+the projection and the picture tower are fitted to them, and the checkpoint gets them.
 """
 
 from collections.abc import Sequence
@@ -19,6 +22,7 @@ from transformers import CLIPTextConfig, CLIPTextModelWithProjection
 from sg_models.bases import sg_mini
 from sg_models.files.safetensors_file import write_weights
 from train.bases.clip_tokenizer import clip_tokenizer, token_ids
+from train.bases.sg_mini_checkpoint import load_text_model, replace_text_model
 from train.data.dataset import TRAIN, VALIDATION
 from train.data.graph_samples import sample_rng
 from train.data.shapes.scene import SIDE, web_caption
@@ -41,6 +45,8 @@ class Config(LoopConfig):
     run_dir: Path = Path("runs/text_encoder")
     pictures: int = 8000
     """training pictures, rendered before the start"""
+    base: Path | None = None
+    """a checkpoint of SG-Mini whose lower text layers stay as they are; without one, a fresh text model"""
     out: Path = Path("runs/text_encoder/text_encoder.safetensors")
     picture_tower: Path = Path("runs/text_encoder/picture_tower.safetensors")
     """no part of the base; Structure-CLIP is trained and measured with it"""
@@ -49,9 +55,9 @@ class Config(LoopConfig):
 class TextAndPicture(nn.Module):
     """Both towers, as they are trained."""
 
-    def __init__(self) -> None:
+    def __init__(self, text: CLIPTextModelWithProjection) -> None:
         super().__init__()
-        self.text = CLIPTextModelWithProjection(CLIPTextConfig(**sg_mini.TEXT_MODEL))
+        self.text = text
         self.picture = PictureTower(sg_mini.TEXT_MODEL["projection_dim"])
 
     def forward(self, pictures: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
@@ -96,6 +102,16 @@ def contrastive_loss(pictures: Tensor, texts: Tensor, same: Tensor) -> tuple[Ten
     return loss, accuracy
 
 
+def text_model(base: Path | None) -> CLIPTextModelWithProjection:
+    """A fresh text model, or that of a checkpoint with all frozen that its UNet is conditioned on."""
+    if base is None:
+        return CLIPTextModelWithProjection(CLIPTextConfig(**sg_mini.TEXT_MODEL))
+    text = load_text_model(base).requires_grad_(False)
+    text.text_projection.requires_grad_(True)
+    text.text_model.encoder.layers[-1].requires_grad_(True)
+    return text
+
+
 def main(config: Config) -> None:
     pairs = Pairs(ShapesSplit(TRAIN, config.pictures), config.seed)
     validation = Pairs(ShapesSplit(VALIDATION, 200))
@@ -114,10 +130,12 @@ def main(config: Config) -> None:
         return {"val loss": value.item(), "val accuracy": figures["accuracy"]}
 
     torch.manual_seed(config.seed)
-    model = TextAndPicture()
+    model = TextAndPicture(text_model(config.base))
     train(config, model, loss, pairs, report=report)
     write_weights(config.out, model.text.state_dict(), {})
     write_weights(config.picture_tower, model.picture.state_dict(), {})
+    if config.base:
+        replace_text_model(config.base, model.text)
 
 
 if __name__ == "__main__":

@@ -1,22 +1,27 @@
 """Training SG-Mini's autoencoder: windows that show something, noise where it belongs, and its loss by hand."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+from accelerate.state import AcceleratorState
 from diffusers import AutoencoderTiny
 from torch import Tensor, nn
 
 from sg_models.bases import sg_mini
+from sg_models.files.safetensors_file import read_weights
+from train.bases.sg_mini_checkpoint import load_sg_mini
 from train.data.dataset import TRAIN
 from train.data.shapes.shapes_dataset import ShapesSplit
-from train.train_autoencoder import NESTED_RATE, SCALE_WEIGHT, SQUARED_WEIGHT, Crops, NoisyAutoencoder, loss
+from train.train_autoencoder import SCALE_WEIGHT, SQUARED_WEIGHT, Config, Crops, NoisyAutoencoder, loss, main
 
-CROP = 48
+CROP, NESTED_RATE = 48, 0.7
 
 
 @pytest.fixture(scope="module")
 def crops() -> Crops:
-    return Crops(ShapesSplit(TRAIN, 32), CROP)
+    return Crops(ShapesSplit(TRAIN, 32), CROP, NESTED_RATE)
 
 
 def test_every_window_has_something_in_it(crops: Crops):
@@ -32,7 +37,7 @@ def test_a_window_is_the_same_at_every_call(crops: Crops):
 
 def test_windows_around_a_nested_object_are_as_many_as_they_are_said_to_be(crops: Crops):
     assert 0 < len(crops.nested) < len(crops.things) / 4
-    apart = Crops(ShapesSplit(TRAIN, 1), CROP)
+    apart = Crops(ShapesSplit(TRAIN, 1), CROP, NESTED_RATE)
     apart.pictures = torch.stack([torch.full((3, 128, 128), i, dtype=torch.uint8) for i in range(2)])
     thing = crops.things[0][1]
     apart.things, apart.nested = [(0, thing)], [(1, thing)]
@@ -73,3 +78,18 @@ def test_noise_is_what_the_decoder_sees_and_only_in_training():
         assert torch.equal(z, same) and torch.equal(plain, model.autoencoder.decode(z).sample)
         torch.testing.assert_close(noisy, model.autoencoder.decode(z + noise).sample)
     assert not torch.allclose(plain, noisy)
+
+
+def test_the_decoder_alone_learns_where_the_encoder_is_to_stay(sg_mini_checkpoint: Path, tmp_path: Path):
+    AcceleratorState._reset_state(True)
+    settings = {"steps": 1, "warmup": 0, "batch_size": 2, "pictures": 8, "mixed_precision": "no", "decoder_only": True}
+    first, second = tmp_path / "first.safetensors", tmp_path / "second.safetensors"
+    main(Config(init_from=sg_mini_checkpoint, out=first, run_dir=tmp_path / "run", **settings))
+    AcceleratorState._reset_state(True)
+    main(Config(init_from=first, out=second, run_dir=tmp_path / "again", **settings))
+    before = load_sg_mini(sg_mini_checkpoint).vae.state_dict()
+    for path in (first, second):  # from a checkpoint, and from a file of the script's own
+        after, _ = read_weights(path)
+        for name, tensor in before.items():
+            assert torch.equal(after[name], tensor) == (not name.startswith("decoder.") or "norm" in name), name
+        before = after

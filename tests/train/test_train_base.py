@@ -8,10 +8,14 @@ import torch
 from accelerate.state import AcceleratorState
 
 from sg_models.files.safetensors_file import write_weights
-from train.bases.sg_mini_checkpoint import load_sg_mini
+from train.bases.sg_mini_checkpoint import load_sg_mini, load_text_model
 from train.conditioning.conditioners import GRAPH_PROMPT
+from train.data.dataset import TRAIN
 from train.data.shapes.scene import scene
-from train.train_base import BARE_RATE, EMPTY_RATE, Config, assemble, main, training_caption
+from train.data.shapes.shapes_dataset import ShapesSplit
+from train.data.spatial_relations import nests
+from train.losses.object_weights import object_weights
+from train.train_base import BARE_RATE, EMPTY_RATE, CaptionSamples, Config, assemble, main, training_caption
 
 
 @pytest.fixture
@@ -51,9 +55,49 @@ def test_starts_from_a_fresh_unet_or_from_a_checkpoints(config: Config, sg_mini_
     torch.testing.assert_close(assemble(config)[0].unet.conv_in.weight, given, atol=1e-3, rtol=1e-3)
 
 
-def test_writes_a_whole_base_of_which_the_unet_alone_has_learned(config: Config):
+def test_writes_a_whole_base_whose_unet_and_text_model_have_learned(config: Config):
     main(config)
     start, end = (load_sg_mini(path) for path in (config.run_dir / "start.safetensors", config.out))
-    for part, learned in (("text_encoder", False), ("vae", False), ("unet", True)):
+    for part, learned in (("text_encoder", True), ("vae", False), ("unet", True)):
         before, after = getattr(start, part).state_dict(), getattr(end, part).state_dict()
         assert any(not torch.equal(before[name], after[name]) for name in before) == learned, part
+
+
+def test_the_layer_above_those_that_the_unet_sees_stays_as_it_was(config: Config, sg_mini_parts):
+    main(config)
+    before, after = sg_mini_parts[0].state_dict(), load_text_model(config.out).state_dict()
+    top = [name for name in before if ".layers.3." in name or name.startswith("text_projection")]
+    assert len(top) > 10
+    for name in top:
+        torch.testing.assert_close(after[name], before[name].half().float())
+    assert not torch.equal(after["text_model.final_layer_norm.bias"], before["text_model.final_layer_norm.bias"])
+
+
+def test_samples_prefer_nested_scenes_and_name_each_pictures_objects():
+    split = ShapesSplit(TRAIN, 60)
+    latents = torch.arange(60.0)[:, None, None, None].expand(-1, 4, 16, 16)
+    for rate in (0.0, 0.5):
+        batch = CaptionSamples(split, latents, rate, 0)(range(600))
+        places = batch.latents[:, 0, 0, 0].int().tolist()
+        nested = [nests(graph) for graph in split.graphs]
+        share = rate + (1 - rate) * sum(nested) / 60
+        assert sum(nested[place] for place in places) / 600 == pytest.approx(share, abs=0.06)
+    counts = torch.bincount(batch.graph_of).tolist()
+    assert counts == [len(split.graphs[place].objects) for place in places]
+    assert batch.boxes[: counts[0]].numpy() == pytest.approx(np.array([t.box for t in split.graphs[places[0]].objects]))
+    assert batch.ids.shape == (600, 77)
+
+
+def test_small_objects_have_the_same_say_as_large_ones(config: Config, monkeypatch):
+    seen = []
+    monkeypatch.setattr("train.train_base.object_weights", lambda *a: seen.append(object_weights(*a)) or seen[-1])
+    main(config)
+    assert seen[0].shape == (2, 16, 16) and seen[0].std() > 0.1
+
+
+def test_what_a_preview_says_is_read_off_its_pictures(config: Config, monkeypatch, capsys):
+    monkeypatch.setattr("train.train_base.MEASURED", 2)
+    config.steps = config.stop_at = 1
+    main(config)
+    assert "nested relations" in "".join(capsys.readouterr())
+    assert (config.run_dir / "previews/000001.png").exists()

@@ -11,6 +11,7 @@ from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModelWithProjection
 
 from sg_models.bases import sg_mini
+from train.bases.sg_mini_checkpoint import load_sg_mini, load_text_model
 from train.data.shapes.scene import COLOURS, web_caption
 from train.data.shapes.shapes_dataset import ShapesSplit
 from train.train_text_encoder import PART, TEMPERATURE, Config, Pairs, PictureTower, contrastive_loss, main
@@ -87,3 +88,23 @@ def test_writes_a_text_model_and_a_picture_tower_that_embed_alike(tmp_path: Path
     tower.load_state_dict(load_file(files[1]))
     (log,) = (tmp_path / "run" / "logs").rglob("events*")
     assert b"val accuracy" in log.read_bytes()
+
+
+def test_fitted_to_a_base_only_what_its_unet_does_not_see_learns(sg_mini_checkpoint: Path, tmp_path: Path):
+    AcceleratorState._reset_state(True)
+    base = tmp_path / "base.safetensors"
+    base.write_bytes(sg_mini_checkpoint.read_bytes())
+    settings = {"steps": 1, "warmup": 0, "batch_size": 16, "pictures": 4, "mixed_precision": "no"}
+    out, tower = tmp_path / "text.safetensors", tmp_path / "tower.safetensors"
+    main(Config(base=base, out=out, picture_tower=tower, run_dir=tmp_path / "run", **settings))
+    before, after = load_sg_mini(sg_mini_checkpoint), load_sg_mini(base)
+    for part in ("text_encoder", "unet", "vae"):
+        for name, tensor in getattr(before, part).state_dict().items():
+            torch.testing.assert_close(getattr(after, part).state_dict()[name].half(), tensor.half(), msg=name)
+    whole, written = load_text_model(base).state_dict(), load_file(out)
+    started = load_text_model(sg_mini_checkpoint).state_dict()
+    for name, tensor in written.items():
+        torch.testing.assert_close(whole[name], tensor.half().float())
+        learns = ".layers.3." in name or name.startswith("text_projection")
+        assert torch.equal(tensor, started[name]) == (not learns) or not learns, name
+    assert not torch.equal(written["text_projection.weight"], started["text_projection.weight"])

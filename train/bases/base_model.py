@@ -107,8 +107,9 @@ class BaseModel:
         return noisy, timesteps, training_target(self.scheduler, latents, noise, timesteps)
 
     def vae_fingerprint(self) -> str:
-        """SHA-256 of the autoencoder's weights: latents belong to one autoencoder alone."""
-        return weights_fingerprint(self.vae)
+        """SHA-256 of the autoencoder's weights but its decoder's: latents belong to one encoder alone."""
+        parts = [self.vae.encoder] if isinstance(self.vae, AutoencoderTiny) else [self.vae.encoder, self.vae.quant_conv]
+        return weights_fingerprint(nn.ModuleList(part for part in parts if part is not None))
 
     def _ids(self, texts: list[str]) -> Tensor:
         return token_ids(self.tokenizer, texts)

@@ -5,10 +5,10 @@ from pathlib import Path
 import torch
 from diffusers import AutoencoderTiny, DDIMScheduler, UNet2DConditionModel
 from torch import Tensor, nn
-from transformers import CLIPTextConfig, CLIPTextModel
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 from sg_models.bases import sg_mini
-from sg_models.files.safetensors_file import WeightsFileError, read_weights, tensor_names
+from sg_models.files.safetensors_file import WeightsFileError, read_weights, tensor_names, write_weights
 from train.bases.base_model import BaseModel
 from train.bases.clip_tokenizer import clip_tokenizer
 from train.bases.empty_base import EmptyBase
@@ -61,6 +61,22 @@ def load_sg_mini(path: Path) -> BaseModel:
         vae.eval(),
         DDIMScheduler(**sg_mini.SCHEDULE),
     )
+
+
+def load_text_model(path: Path) -> CLIPTextModelWithProjection:
+    """The whole text model of a checkpoint, with the layer and the projection that the UNet is not conditioned on."""
+    tensors, _ = read_weights(path)
+    text = CLIPTextModelWithProjection(CLIPTextConfig(**sg_mini.TEXT_MODEL))
+    tensors = {k: v.float() for k, v in tensors.items()}
+    _fill(path, text, tensors, {k: TEXT_PREFIX + _hf_text_name(k) for k in text.state_dict()})
+    return text
+
+
+def replace_text_model(path: Path, text: CLIPTextModelWithProjection) -> None:
+    """Writes a checkpoint anew with another text model in it."""
+    tensors, metadata = read_weights(path)
+    own = {TEXT_PREFIX + _hf_text_name(k): v.half() for k, v in text.state_dict().items()}
+    write_weights(path, tensors | own, metadata)
 
 
 def sg_mini_tensors(text_encoder: nn.Module, unet: nn.Module, vae: AutoencoderTiny) -> dict[str, Tensor]:
