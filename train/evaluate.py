@@ -188,7 +188,8 @@ def drawers(config: Config, splits: Sequence[Split]) -> dict[str, Drawer | Found
     if config.out is not None:
         for name, drawer in made.items():
             for split in splits:
-                write_report(variant_folder(config.out, split.name, name), drawer.settings | {DATA: split.fingerprint()})
+                settings = drawer.settings | {DATA: split.fingerprint()}
+                write_report(variant_folder(config.out, split.name, name), settings)
     return made
 
 

@@ -1,6 +1,6 @@
 """Writes shards of a data set for a base: latents, graphs, masks and phrase vectors, to be trained on without pictures.
 
-    python train/precompute.py --dataset vg --data D --base sd21-base --pictures 1000000
+    python train/precompute.py --dataset vg --data D --base sd21-base
     python train/train_gsa.py --dataset vg --shards D/shards/vg-sd21-base-clip --base sd21-base
 
 Under `accelerate launch`, each process writes shards of its own. What was interrupted goes on: a shard is whole or
@@ -17,13 +17,14 @@ from sg_models.adapters.variants import CLIP
 from train.bases.base_model import BaseModel
 from train.bases.load import BaseOptions, load_base
 from train.conditioning.phrase_encoders import graph_features
-from train.data.dataset import TRAIN, VALIDATION, Dataset, Split
+from train.data.dataset import TRAIN, VALIDATION, Dataset, Split, training_split
 from train.data.known_datasets import DatasetOptions, open_dataset
 from train.data.shard_files import ABOUT, UNFINISHED, Origin, SplitOrigin, read_origin, write_origin
 from train.data.shard_writing import NO_PHRASES, ShardWriter
 from train.running.command_line import UsageError, run
 from train.running.processes import this_process
 
+PICTURES = 20_000  # of Shapes, which has no end
 LONGEST_WAIT = timedelta(days=7)  # of a process for the others, which may have more to write
 
 
@@ -33,8 +34,8 @@ class Config(BaseOptions, DatasetOptions):
     """what encodes the graphs' phrases; none: their vectors are not stored, as for structure-clip and train_lora.py"""
     bert: str | None = None
     """a folder or hub id of another BERT than the packaged one"""
-    pictures: int = 20000
-    """training pictures, or as many as there are"""
+    pictures: int | None = None
+    """training pictures; all that there are if left out, 20,000 of Shapes"""
     validation: int = 256
     """validation pictures"""
     per_shard: int = 1000
@@ -83,8 +84,10 @@ def main(config: Config) -> None:
     encode = None if config.phrases == NO_PHRASES else graph_features(config.phrases, base, config.bert)
     place = config.data or Path("runs")
     folder = config.out or place / "shards" / f"{data.name}-{base.name}-{config.phrases}"
-    counts = {TRAIN: config.pictures, VALIDATION: config.validation}
-    splits = {name: data.split(name, count) for name, count in counts.items()}
+    splits = {
+        TRAIN: training_split(data, config.pictures, PICTURES),
+        VALIDATION: data.split(VALIDATION, config.validation),
+    }
     plan = planned(config, base, data, splits, encode)
     if state.is_main_process:
         begin(folder, plan)

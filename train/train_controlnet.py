@@ -24,7 +24,7 @@ from train.bases.load import TrainingOptions, default_run_dir, load_training_bas
 from train.bases.model_folders import ADAPTERS
 from train.conditioning.phrase_encoders import choose_variant, graph_features
 from train.conditioning.trained_adapter import controlnet_state
-from train.data.dataset import TRAIN, VALIDATION, check_boxes, check_room, count_objects
+from train.data.dataset import VALIDATION, check_boxes, check_room, count_objects, training_count, training_split
 from train.data.known_datasets import DatasetOptions, open_dataset
 from train.data.training_samples import PictureOptions, picture_samples
 from train.objectives.controlnet import ControlNetDenoiser, ControlNetObjective, make_plan, parameter_groups
@@ -33,6 +33,7 @@ from train.running.loop import LoopConfig, train
 from train.running.precision import keep_frozen_in
 
 VALIDATION_PICTURES = 128
+PICTURES = 20000  # of Shapes, which has no end
 
 
 @dataclass
@@ -50,8 +51,8 @@ class Config(LoopConfig, TrainingOptions, DatasetOptions, PictureOptions):
     learning_rate: float = 1e-3
     run_dir: Path | None = None
     """checkpoints, logs and previews, runs/<variant>, or runs/<variant>-<base>, if left out"""
-    pictures: int = 20000
-    """training pictures"""
+    pictures: int | None = None
+    """training pictures; all that there are if left out, 20,000 of Shapes"""
     timestep_power: float = 0.6
     """below 1, noisy timesteps are drawn more often: that is where layout and colours are decided"""
     out: Path | None = None
@@ -90,13 +91,13 @@ def adapter_tensors(model: ControlNetDenoiser) -> dict[str, Tensor]:
 def main(config: Config) -> None:
     variant = choose_variant(LAYOUT_CONTROLNET, config.phrases)
     if config.dry_run:
-        return print_plan(config, make_plan)
+        return print_plan(config, make_plan, training_count(open_dataset(config), config.pictures, PICTURES))
     base, data = load_training_base(config), open_dataset(config)
     config.run_dir = config.run_dir or default_run_dir(variant.name, base.name)
     start = read_adapter(config.init_from) if config.init_from else None
     adapter = load_layout(config, base, start)
     encode = graph_features(config.phrases, base, config.bert)
-    splits = data.split(TRAIN, config.pictures), data.split(VALIDATION, VALIDATION_PICTURES)
+    splits = training_split(data, config.pictures, PICTURES), data.split(VALIDATION, VALIDATION_PICTURES)
     check_boxes(splits[0])
     for split in splits:
         check_room(split, adapter.config["objects"], count_objects, "objects", "train/train_layout.py --objects")

@@ -23,10 +23,19 @@ from train.bases.load import TrainingOptions, default_run_dir, load_training_bas
 from train.bases.model_folders import ADAPTERS
 from train.conditioning.initial_weights import read_structure_clip, start_from
 from train.conditioning.phrase_encoders import choose_variant, graph_features
-from train.data.dataset import TRAIN, VALIDATION, check_room, count_tokens, knows_boxes
+from train.data.dataset import (
+    VALIDATION,
+    check_room,
+    count_tokens,
+    knows_boxes,
+    room_for,
+    training_count,
+    training_split,
+)
 from train.data.known_datasets import DatasetOptions, open_dataset
 from train.data.training_samples import PictureOptions, picture_samples
 from train.objectives.gsa import (
+    LEAST_TOKENS,
     GSADenoiser,
     GSAObjective,
     GSASizes,
@@ -35,11 +44,13 @@ from train.objectives.gsa import (
     open_gates,
     parameter_groups,
 )
+from train.objectives.structure_clip import RETRAIN, count_triples
 from train.running.command_line import run
 from train.running.loop import LoopConfig, train
 from train.running.precision import keep_frozen_in
 
 VALIDATION_PICTURES = 128
+PICTURES = 20000  # of Shapes, which has no end
 
 
 @dataclass
@@ -58,8 +69,8 @@ class Config(LoopConfig, TrainingOptions, DatasetOptions, PictureOptions, GSASiz
     warmup: int = 100
     run_dir: Path | None = None
     """checkpoints, logs and previews, runs/<variant>, or runs/<variant>-<base>, if left out"""
-    pictures: int = 20000
-    """training pictures"""
+    pictures: int | None = None
+    """training pictures; all that there are if left out, 20,000 of Shapes"""
     timestep_power: float = 0.8
     """below 1, noisy timesteps are drawn more often: that is where the layout is decided"""
     out: Path | None = None
@@ -69,16 +80,18 @@ class Config(LoopConfig, TrainingOptions, DatasetOptions, PictureOptions, GSASiz
 def main(config: Config) -> None:
     variant = choose_variant(GSA, config.phrases)
     if config.dry_run:
-        return print_plan(config, make_plan)
+        return print_plan(config, make_plan, training_count(open_dataset(config), config.pictures, PICTURES))
     base, data = load_training_base(config), open_dataset(config)
     config.run_dir = config.run_dir or default_run_dir(variant.name, base.name)
     knowledge = None
     if config.phrases == STRUCTURE_CLIP:
         knowledge = read_structure_clip(config.structure_clip or ADAPTERS / structure_clip_name(base.name), base)
     encode = graph_features(config.phrases, base, config.bert, knowledge)
-    splits = data.split(TRAIN, config.pictures), data.split(VALIDATION, VALIDATION_PICTURES)
-    for split in splits:
-        check_room(split, config.tokens, count_tokens, "objects and relations", "--tokens")
+    splits = training_split(data, config.pictures, PICTURES), data.split(VALIDATION, VALIDATION_PICTURES)
+    config.tokens = room_for(splits, config.tokens, LEAST_TOKENS, count_tokens, "objects and relations", "--tokens")
+    if knowledge is not None:
+        for split in splits:
+            check_room(split, knowledge.config["knowledge"]["count"], count_triples, "triples", RETRAIN)
     samples, validation = (
         picture_samples(config, base, split, encode, seed=config.seed, nested_rate=data.nested_rate) for split in splits
     )

@@ -19,14 +19,15 @@ from train.bases.dry_run import print_plan
 from train.bases.load import TrainingOptions, default_run_dir, load_training_base
 from train.conditioning.initial_weights import start_from
 from train.conditioning.phrase_encoders import choose_variant, graph_features
-from train.data.dataset import TRAIN, VALIDATION, check_boxes, check_room, count_objects
+from train.data.dataset import VALIDATION, check_boxes, count_objects, room_for, training_count, training_split
 from train.data.known_datasets import DatasetOptions, open_dataset
 from train.data.training_samples import ShardOptions, graph_samples
-from train.objectives.layout import LayoutLosses, LayoutObjective, LayoutSizes, adapter_sizes, make_plan
+from train.objectives.layout import LEAST_OBJECTS, LayoutLosses, LayoutObjective, LayoutSizes, adapter_sizes, make_plan
 from train.running.command_line import run
 from train.running.loop import LoopConfig, train
 
 VALIDATION_GRAPHS = 256
+PICTURES = 24000  # of Shapes, which has no end
 
 
 @dataclass
@@ -43,8 +44,8 @@ class Config(LoopConfig, TrainingOptions, DatasetOptions, ShardOptions, LayoutSi
     mixed_precision: str = "no"
     run_dir: Path | None = None
     """checkpoints and logs, runs/layout-<phrases>, or runs/layout-<phrases>-<base>, if left out"""
-    pictures: int = 24000
-    """training scenes"""
+    pictures: int | None = None
+    """training scenes; all that there are if left out, 24,000 of Shapes"""
     preview_every: int = 1000
     out: Path | None = None
     """the pretrained layout, layout.safetensors in run_dir if left out"""
@@ -53,14 +54,13 @@ class Config(LoopConfig, TrainingOptions, DatasetOptions, ShardOptions, LayoutSi
 def main(config: Config) -> None:
     choose_variant(LAYOUT_CONTROLNET, config.phrases)
     if config.dry_run:
-        return print_plan(config, make_plan)
+        return print_plan(config, make_plan, training_count(open_dataset(config), config.pictures, PICTURES))
     base, data = load_training_base(config), open_dataset(config)
     config.run_dir = config.run_dir or default_run_dir(f"{LAYOUT}-{config.phrases}", base.name)
     encode = graph_features(config.phrases, base, config.bert)
-    splits = data.split(TRAIN, config.pictures), data.split(VALIDATION, VALIDATION_GRAPHS)
+    splits = training_split(data, config.pictures, PICTURES), data.split(VALIDATION, VALIDATION_GRAPHS)
     check_boxes(splits[0])
-    for split in splits:
-        check_room(split, config.objects, count_objects, "objects", "--objects")
+    config.objects = room_for(splits, config.objects, LEAST_OBJECTS, count_objects, "objects", "--objects")
     samples, validation = (
         graph_samples(split, encode, seed=config.seed, nested_rate=data.nested_rate, masks=True) for split in splits
     )

@@ -22,17 +22,19 @@ from train.bases.model_folders import ADAPTERS, LORAS
 from train.conditioning.conditioners import StructureClipConditioner
 from train.conditioning.initial_weights import read_structure_clip
 from train.conditioning.lora import lora_tensors
-from train.data.dataset import TRAIN, VALIDATION
+from train.data.dataset import VALIDATION, check_room, training_count, training_split
 from train.data.graph_samples import no_features
 from train.data.known_datasets import DatasetOptions, open_dataset
 from train.data.training_samples import PictureOptions, picture_samples
 from train.objectives.lora import EMPTY_RATE, LoraDenoiser, LoraObjective, make_plan
+from train.objectives.structure_clip import RETRAIN, count_triples
 from train.running.command_line import run
 from train.running.loop import LoopConfig, train
 from train.running.precision import keep_frozen_in
 
 VARIANT = VARIANTS["ii"]
 VALIDATION_PICTURES = 128
+PICTURES = 20000  # of Shapes, which has no end
 
 
 @dataclass
@@ -45,8 +47,8 @@ class Config(LoopConfig, TrainingOptions, DatasetOptions, PictureOptions):
     rank: int = 32
     run_dir: Path | None = None
     """checkpoints, logs and previews, runs/ii, or runs/ii-<base>, if left out"""
-    pictures: int = 20000
-    """training pictures"""
+    pictures: int | None = None
+    """training pictures; all that there are if left out, 20,000 of Shapes"""
     timestep_power: float = 0.8
     """below 1, noisy timesteps are drawn more often: that is where the layout is decided"""
     out: Path | None = None
@@ -55,15 +57,17 @@ class Config(LoopConfig, TrainingOptions, DatasetOptions, PictureOptions):
 
 def main(config: Config) -> None:
     if config.dry_run:
-        return print_plan(config, make_plan)
+        return print_plan(config, make_plan, training_count(open_dataset(config), config.pictures, PICTURES))
     base, data = load_training_base(config), open_dataset(config)
     config.run_dir = config.run_dir or default_run_dir(VARIANT.name, base.name)
     knowledge = config.structure_clip or ADAPTERS / structure_clip_name(base.name)
     file = read_structure_clip(knowledge, base)
     condition = StructureClipConditioner(base, build_knowledge(file), file.config["knowledge_weight"])
+    splits = training_split(data, config.pictures, PICTURES), data.split(VALIDATION, VALIDATION_PICTURES)
+    for split in splits:
+        check_room(split, condition.encoder.count, count_triples, "triples", RETRAIN)
     samples, validation = (
-        picture_samples(config, base, split, no_features, seed=config.seed, null_rate=EMPTY_RATE)
-        for split in (data.split(TRAIN, config.pictures), data.split(VALIDATION, VALIDATION_PICTURES))
+        picture_samples(config, base, split, no_features, seed=config.seed, null_rate=EMPTY_RATE) for split in splits
     )
     torch.manual_seed(config.seed)
     train_attention(base.unet)

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from accelerate import PartialState
 from safetensors.torch import load_file
 from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModelWithProjection
@@ -30,14 +29,24 @@ from train.bases.clip_tokenizer import clip_tokenizer, token_ids
 from train.bases.load import FAMILIES, BaseOptions, default_run_dir, family_of, load_base
 from train.bases.model_folders import ADAPTERS
 from train.conditioning.phrase_encoders import TokenMeans
-from train.data.dataset import TRAIN, VALIDATION
+from train.data.dataset import VALIDATION, room_for, training_split
 from train.data.known_datasets import DatasetOptions, open_dataset
 from train.objectives.picture_tower import PictureTower
-from train.objectives.structure_clip import Pairs, StructureCLIP, StructureClipObjective, accuracy, parameter_groups
+from train.objectives.structure_clip import (
+    LEAST_TRIPLES,
+    Pairs,
+    StructureCLIP,
+    StructureClipObjective,
+    accuracy,
+    count_triples,
+    parameter_groups,
+)
 from train.running.command_line import UsageError, run
 from train.running.loop import LoopConfig, train
+from train.running.processes import this_process
 
 VALIDATION_PAIRS = 400
+PICTURES = 12000  # of Shapes, which has no end
 
 
 @dataclass
@@ -49,15 +58,15 @@ class Config(LoopConfig, BaseOptions, DatasetOptions):
     mixed_precision: str = "no"
     run_dir: Path | None = None
     """checkpoints and logs, runs/structure-clip, or runs/structure-clip-<base>, if left out"""
-    pictures: int = 12000
-    """training pictures, read before the start"""
+    pictures: int | None = None
+    """training pictures, read before the start; all that there are if left out, 12,000 of Shapes"""
     text_encoder: Path = Path("runs/text_encoder/text_encoder.safetensors")
     """what train_text_encoder.py wrote, for SG-Mini"""
     picture_tower: Path = Path("runs/text_encoder/picture_tower.safetensors")
     layers: int = 4
     heads: int = 4
-    triples: int = 24
-    """most triples of a graph, attributes and relations together"""
+    triples: int | None = None
+    """most triples of a graph, attributes and relations together; as the largest one has if left out, 24 at least"""
     length: int = 5
     """most tokens of a triple's subject, predicate or object"""
     knowledge_weight: float = 1.0
@@ -85,7 +94,7 @@ def load_towers(config: Config) -> TextTower:
     """The towers that the options name, on this process's device; raises `UsageError` where SG-Mini's are missing."""
     if family_of(config.base) is FAMILIES[SG_MINI]:
         return sg_mini_towers(config)
-    base = load_base(config.base, config.prediction_type).to(PartialState().device).freeze()
+    base = load_base(config.base, config.prediction_type).to(this_process().device).freeze()
     return base_towers(base, config.length)
 
 
@@ -96,7 +105,7 @@ def sg_mini_towers(config: Config) -> TextTower:
             raise UsageError(f"there is no {path}; run train/train_text_encoder.py first")
     text = CLIPTextModelWithProjection(CLIPTextConfig(**sg_mini.TEXT_MODEL))
     text.load_state_dict(load_file(config.text_encoder))
-    text.requires_grad_(False).eval().to(PartialState().device)
+    text.requires_grad_(False).eval().to(this_process().device)
     picture = PictureTower(sg_mini.TEXT_MODEL["projection_dim"])
     picture.load_state_dict(load_file(config.picture_tower))
     tokenizer = clip_tokenizer()
@@ -124,7 +133,7 @@ def knowledge_sizes(config: Config, towers: TextTower) -> dict[str, int]:
         "dim": towers.dim,
         "layers": config.layers,
         "heads": config.heads,
-        "count": config.triples,
+        "count": config.triples or LEAST_TRIPLES,
         "length": config.length,
     }
 
@@ -134,18 +143,17 @@ def main(config: Config) -> None:
     torch.manual_seed(config.seed)
     towers = load_towers(config)
     config.run_dir = config.run_dir or default_run_dir(STRUCTURE_CLIP, towers.base)
+    splits = (
+        training_split(data, config.pictures, PICTURES),
+        data.split(data.test_splits[0], config.pairs),
+        data.split(VALIDATION, VALIDATION_PAIRS),
+    )
+    config.triples = room_for(splits, config.triples, LEAST_TRIPLES, count_triples, "triples", "--triples")
     sizes = knowledge_sizes(config, towers)
     knowledge = KnowledgeEncoder(**sizes)
-    samples, held_out, validation = (
-        Pairs(data.split(split, count), towers.side, config.seed)
-        for split, count in (
-            (TRAIN, config.pictures),
-            (data.test_splits[0], config.pairs),
-            (VALIDATION, VALIDATION_PAIRS),
-        )
-    )
+    samples, held_out, validation = (Pairs(split, towers.side, config.seed) for split in splits)
     model = StructureCLIP(towers.embed, towers.words, towers.picture, knowledge, weight=0.0)
-    plain = accuracy(model.to(PartialState().device).eval(), held_out, config.pairs)
+    plain = accuracy(model.to(this_process().device).eval(), held_out, config.pairs)
     model.knowledge_weight = config.knowledge_weight
     objective = StructureClipObjective(validation, VALIDATION_PAIRS)
     groups = parameter_groups(model, config.learning_rate)

@@ -2,7 +2,9 @@
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -10,20 +12,24 @@ from accelerate.state import AcceleratorState
 from torch import Tensor
 
 from sg_models.adapters.adapter import Adapter, AdapterError, write_adapter
-from sg_models.adapters.structure_clip import KNOWLEDGE, build_knowledge
+from sg_models.adapters.structure_clip import KNOWLEDGE, build_knowledge, triples
+from sg_models.graph.formats import parse_scene_graph
 from sg_models.graph.hard_negatives import same_meaning
 from sg_models.layers.knowledge_encoder import KnowledgeEncoder
 from train import train_structure_clip
 from train.conditioning.conditioners import StructureClipConditioner
 from train.conditioning.initial_weights import read_structure_clip
 from train.data.shapes.shapes_dataset import ShapesSplit
+from train.objectives import structure_clip
 from train.objectives.structure_clip import (
+    CAPTION_RELATIONS,
     HARDEST_MARGIN,
     MEAN_NEGATIVES_STEPS,
     SWAPPED_MARGIN,
     SWAPPED_WEIGHT,
     PairBatch,
     Pairs,
+    StructureCLIP,
     StructureClipObjective,
     accuracy,
     structure_loss,
@@ -86,6 +92,44 @@ def test_the_same_index_gives_the_same_pair(pairs: Pairs):
     once, again = pairs(range(3)), pairs(range(3))
     assert torch.equal(once.pictures, again.pictures)
     assert (once.graphs, once.negatives) == (again.graphs, again.negatives)
+
+
+class _Pictures:
+    """A split of grey pictures with graphs of one's own."""
+
+    dataset, name = "folder", "train"
+
+    def __init__(self, *texts: str) -> None:
+        self.graphs = [parse_scene_graph(text) for text in texts]
+
+    def pictures(self, places, side: int) -> np.ndarray:
+        return np.full((len(places), side, side, 3), 128, np.uint8)
+
+
+def test_large_graphs_are_said_in_parts_that_fit():
+    chain = "\n".join(f"old thing{i} | before{i} | new thing{i + 1}" for i in range(20))
+    batch = Pairs(_Pictures(chain), 64, most_triples=12)(range(20))
+    assert all(len(graph.relations) <= CAPTION_RELATIONS for graph in batch.graphs)
+    assert all(len(triples(graph)) <= 12 for graph in [*batch.graphs, *batch.negatives])
+    assert len({graph.to_json() for graph in batch.graphs}) > 5
+
+
+def test_graphs_that_can_say_nothing_else_end_in_a_sentence(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(structure_clip, "MOST_PASSED_OVER", 5)
+    with pytest.raises(UsageError, match="train of folder, none says anything else .* needs graphs with relations"):
+        Pairs(_Pictures("dog", "cat | near | bird"), 64)(range(1))
+
+
+def test_no_more_captions_are_kept_than_are_said_to_be(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(structure_clip, "MOST_CAPTIONS", 3)
+    knowledge = SimpleNamespace(gate=torch.zeros(1))
+    model = StructureCLIP.__new__(StructureCLIP)
+    torch.nn.Module.__init__(model)
+    model.captions, model.embed_captions = {}, lambda texts: torch.tensor([[float(len(t)), 1.0] for t in texts])
+    object.__setattr__(model, "knowledge", knowledge)
+    texts = ["a", "bb", "ccc", "dddd", "eeeee"]
+    once = model.read(texts)
+    assert list(model.captions) == texts[2:] and torch.equal(model.read(texts), once)
 
 
 class _Oracle:

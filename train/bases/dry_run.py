@@ -35,10 +35,8 @@ class Plan:
 class DryConfig(LoopConfig, TrainingOptions):
     """What the options of every training script have."""
 
-    pictures: int
 
-
-def print_plan(config: DryConfig, make_plan: Callable[..., Plan]) -> None:
+def print_plan(config: DryConfig, make_plan: Callable[..., Plan], pictures: int) -> None:
     """Prints parameters, memory by what it is for, and steps per epoch of what `make_plan(config, base)` plans."""
     trained, frozen, frozen_bytes, activations = estimate(config, make_plan)
     needed = {name: FLOAT * copies * trained for name, copies in COPIES.items()}
@@ -50,7 +48,7 @@ def print_plan(config: DryConfig, make_plan: Callable[..., Plan]) -> None:
         print(f"{name:<32}{size / GIB:>11.2f} GiB")
     print(f"{'together, about':<32}{sum(needed.values()) / GIB:>11.2f} GiB")
     print(f"{'samples per optimiser step':<32}{per_step:>15,}")
-    print(f"{'optimiser steps per epoch':<32}{config.pictures / per_step:>15,.0f}")
+    print(f"{'optimiser steps per epoch':<32}{pictures / per_step:>15,.0f}")
     print(f"{'optimiser steps':<32}{config.steps:>15,}")
 
 

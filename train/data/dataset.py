@@ -4,6 +4,7 @@ A data set is a class with this contract and a line in `known_datasets.py`. Pict
 draws; what a data set lacks (masks, a judge) is None, and the loss or the metric that needs it drops out.
 """
 
+import sys
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -55,6 +56,8 @@ class Dataset(Protocol):
     """for people"""
     test_splits: tuple[str, ...]
     """what training never sees, to be measured on"""
+    endless: bool
+    """whether training scenes are made up, as many as are asked for"""
     large_area: float
     """the part of a picture that a large object's box covers: what counts once in the loss"""
     nested_rate: float
@@ -67,6 +70,16 @@ class Dataset(Protocol):
     def judge(self, picture: np.ndarray, graph: SceneGraph) -> Verdict | None:
         """How a picture, uint8 [H, W, 3], obeys a graph; None where nothing can tell."""
         ...
+
+
+def training_split(data: Dataset, pictures: int | None, of_endless: int) -> Split:
+    """The training split with as many scenes as asked for: if no number is, all, or so many of an endless data set."""
+    return data.split(TRAIN, pictures or (of_endless if data.endless else sys.maxsize))
+
+
+def training_count(data: Dataset, pictures: int | None, of_endless: int) -> int:
+    """How many scenes `training_split` has; none is made for it."""
+    return pictures or of_endless if data.endless else len(training_split(data, pictures, of_endless).graphs)
 
 
 def knows_boxes(split: Split) -> bool:
@@ -94,6 +107,20 @@ def check_room(split: Split, room: int, size: Callable[[SceneGraph], int], what:
             f"a graph among the {len(split.graphs)} in {split.dataset}, {split.name}, has {largest} {what}, and there "
             f"is room for {room}; write {remedy} {largest}"
         )
+
+
+def room_for(
+    splits: Sequence[Split], given: int | None, least: int, size: Callable[[SceneGraph], int], what: str, remedy: str
+) -> int:
+    """How much room there is to be for something in a graph, its `size`: as much as is `given`, or as is needed.
+
+    If nothing is given it is `least`, or what the largest graph of the splits has. Raises `UsageError` as `check_room`.
+    """
+    if given is None:
+        return max(least, *(max(map(size, split.graphs)) for split in splits))
+    for split in splits:
+        check_room(split, given, size, what, remedy)
+    return given
 
 
 def count_objects(graph: SceneGraph) -> int:

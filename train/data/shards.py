@@ -192,6 +192,7 @@ class Shards:
     """A folder of shards, in the place of the data set that they were made from."""
 
     test_splits: tuple[str, ...] = ()
+    endless: bool = False
 
     def __init__(self, folder: Path, dataset: str) -> None:
         """Raises `UsageError` where there are none, or those of another data set."""

@@ -29,6 +29,7 @@ from train.objectives.graph_objective import GraphObjective
 GATE_SPEED = 10  # gates learn this much faster than the rest
 OPEN_GATE = 0.5  # α at the start of training
 LAYOUT_WEIGHT = 0.2
+LEAST_TOKENS = 24
 
 
 @dataclass
@@ -40,8 +41,8 @@ class GSASizes:
     graph_layers: int = 4
     box_layers: int = 3
     token_hidden: int = 256
-    tokens: int = 24
-    """grounding tokens per graph: objects and relations together"""
+    tokens: int | None = None
+    """grounding tokens per graph, objects and relations together; as the largest one needs if left out, 24 at least"""
     position_frequencies: int = 8
     """Fourier frequencies of the visual positions; 0 is GLIGEN's own layer"""
 
@@ -120,6 +121,7 @@ def adapter_sizes(sizes: GSASizes, unet: UNet2DConditionModel, phrase_dim: int) 
     """An adapter's `config` (see `GSAAdapter`) for a base's UNet and a phrase encoder."""
     chosen = {name: getattr(sizes, name) for name in asdict(GSASizes())}
     return chosen | {
+        "tokens": sizes.tokens or LEAST_TOKENS,
         "phrase_dim": phrase_dim,
         "token_dim": unet.config["cross_attention_dim"],
         "blocks": block_sizes(unet),
@@ -133,7 +135,7 @@ def make_plan(sizes: GSASizes, base: EmptyBase) -> Plan:
 
     def forward(count: int) -> Tensor:
         noisy, timesteps, context = base.inputs(count)
-        tokens = torch.empty(count, sizes.tokens, base.context_dim + TOKEN_EXTRAS)
+        tokens = torch.empty(count, sizes.tokens or LEAST_TOKENS, base.context_dim + TOKEN_EXTRAS)
         return base.predict(noisy, timesteps, context, **token_arguments(tokens, noisy))
 
     return Plan(adapter, forward)

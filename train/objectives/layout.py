@@ -17,6 +17,8 @@ from train.bases.empty_base import EmptyBase
 from train.data.graph_samples import SampleBatch
 from train.losses.layout_losses import box_figures, box_loss, cell_classes, cell_loss, mask_loss
 
+LEAST_OBJECTS = 24
+
 
 @dataclass
 class LayoutSizes:
@@ -26,8 +28,8 @@ class LayoutSizes:
     graph_hidden: int = 256
     graph_layers: int = 4
     box_layers: int = 3
-    objects: int = 24
-    """most objects of a graph"""
+    objects: int | None = None
+    """most objects of a graph; as many as the largest one has if left out, 24 at least"""
     layout_width: int = 64
     channels: int = 16
     """of the map that the ControlNet is given"""
@@ -81,7 +83,8 @@ class LayoutObjective:
 
 def adapter_sizes(sizes: LayoutSizes, phrase_dim: int) -> dict[str, int]:
     """An adapter's `config` (see `LayoutAdapter`) for a phrase encoder."""
-    return {name: getattr(sizes, name) for name in asdict(LayoutSizes())} | {"phrase_dim": phrase_dim}
+    chosen = {name: getattr(sizes, name) for name in asdict(LayoutSizes())}
+    return chosen | {"objects": sizes.objects or LEAST_OBJECTS, "phrase_dim": phrase_dim}
 
 
 def make_plan(sizes: LayoutSizes, base: EmptyBase) -> Plan:

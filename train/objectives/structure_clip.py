@@ -8,12 +8,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from sg_models.adapters.structure_clip import graph_knowledge
+from sg_models.adapters.structure_clip import graph_knowledge, triples
 from sg_models.graph.caption import caption
 from sg_models.graph.hard_negatives import hard_negative
 from sg_models.graph.scene_graph import SceneGraph
@@ -21,12 +22,19 @@ from sg_models.layers.knowledge_encoder import KnowledgeEncoder
 from train.conditioning.phrase_encoders import TokenMeans
 from train.data.dataset import Split
 from train.data.graph_samples import sample_rng
+from train.data.graph_variation import caption_part
 from train.objectives.picture_tower import PictureTower, as_input, shrink
+from train.running.command_line import UsageError
 
 HARDEST_MARGIN, SWAPPED_MARGIN, SWAPPED_WEIGHT = 0.2, 0.1, 5.0  # of the released training script
 MEAN_NEGATIVES_STEPS = 100  # before it takes the hardest
 GATE_SPEED = 10  # the gate learns this much faster than the rest
+LEAST_TRIPLES = 24
+RETRAIN = "train/train_structure_clip.py with --triples"
+MOST_PASSED_OVER = 1000  # scenes in a row without a negative: then there is none to be had
 CHUNK = 64  # pictures that are shrunk at once
+CAPTION_RELATIONS = 6  # as many as CLIP can read of in one sentence; larger graphs are read in parts
+MOST_CAPTIONS = 20_000  # embeddings that are kept: those of swapped graphs hardly come again
 PAIRS = 17  # what a sample's random numbers are for, beside other scripts' uses of the same index
 
 
@@ -47,7 +55,7 @@ class StructureCLIP(nn.Module):
         super().__init__()
         self.embed_captions, self.words = embed_captions, words
         self.picture, self.knowledge, self.knowledge_weight = picture, knowledge, weight
-        self.captions: dict[str, Tensor] = {}  # their embeddings do not change in a run
+        self.captions: dict[str, Tensor] = {}  # their embeddings do not change in a run; the oldest first
 
     def forward(self, pictures: Tensor, graphs: Sequence[SceneGraph]) -> tuple[Tensor, Tensor]:
         """pictures [B, 3, 64, 64] in [-1, 1] and G graphs → embeddings [B, D] and [G, D] of unit length."""
@@ -65,7 +73,10 @@ class StructureCLIP(nn.Module):
         if new:
             embeddings = F.normalize(self.embed_captions(new).float(), dim=-1).cpu()
             self.captions |= dict(zip(new, embeddings, strict=True))
-        return torch.stack([self.captions[text] for text in captions]).to(self.knowledge.gate.device)
+        found = torch.stack([self.captions[text] for text in captions]).to(self.knowledge.gate.device)
+        for text in list(self.captions)[: max(len(self.captions) - MOST_CAPTIONS, 0)]:
+            del self.captions[text]
+        return found
 
 
 @dataclass(frozen=True)
@@ -78,27 +89,36 @@ class PairBatch:
 
 
 class Pairs:
-    """Pictures, their graphs and one hard negative of each, by sample index; `side` of the pictures in pixels."""
+    """Pictures, their graphs and one hard negative of each, by sample index; `side` of the pictures in pixels.
 
-    def __init__(self, split: Split, side: int, seed: int = 0) -> None:
-        self.graphs, self.seed = split.graphs, seed
+    Of a graph with more relations than a sentence can say, or more than `most_triples` triples, each sample has a part.
+    """
+
+    def __init__(self, split: Split, side: int, seed: int = 0, most_triples: int = LEAST_TRIPLES) -> None:
+        self.graphs, self.seed, self.most_triples = split.graphs, seed, most_triples
+        self.where = f"{split.name} of {split.dataset}"
         starts = tqdm(range(0, len(split.graphs), CHUNK), desc=f"{split.name} pictures", mininterval=5)
         chunks = (range(start, min(start + CHUNK, len(split.graphs))) for start in starts)
-        self.pictures = torch.cat([as_input(shrink(split.pictures(places, side))) for places in chunks])
+        self.pictures = np.concatenate([shrink(split.pictures(places, side)) for places in chunks])
 
     def __call__(self, indices: Sequence[int]) -> PairBatch:
         """The samples of some indices; scenes that have no negative are passed over."""
-        chosen = [self._one(index) for index in indices]
-        places = [place for place, _ in chosen]
-        return PairBatch(self.pictures[places], [self.graphs[p] for p in places], [negative for _, negative in chosen])
+        places, graphs, negatives = zip(*(self._one(index) for index in indices), strict=True)
+        return PairBatch(as_input(self.pictures[list(places)]), list(graphs), list(negatives))
 
-    def _one(self, index: int) -> tuple[int, SceneGraph]:
+    def _one(self, index: int) -> tuple[int, SceneGraph, SceneGraph]:
+        """The place of a scene, what of its graph is said, and the negative of that."""
         rng = sample_rng(index, PAIRS, self.seed)
-        while True:
+        for _ in range(MOST_PASSED_OVER):
             place = int(rng.integers(len(self.graphs)))
-            negative = hard_negative(self.graphs[place], rng)
+            graph = caption_part(self.graphs[place], CAPTION_RELATIONS, self.most_triples, rng)
+            negative = hard_negative(graph, rng)
             if negative is not None:
-                return place, negative
+                return place, graph, negative
+        raise UsageError(
+            f"of {MOST_PASSED_OVER} graphs in {self.where}, none says anything else when objects, attributes or "
+            "predicates trade places; Structure-CLIP needs graphs with relations or several attributes"
+        )
 
 
 class StructureClipObjective:
@@ -120,6 +140,11 @@ class StructureClipObjective:
         figures["gate"] = model.knowledge.gate.abs().mean().item()
         tqdm.write(", ".join(f"{name} {value:.3f}" for name, value in figures.items()))
         return figures
+
+
+def count_triples(graph: SceneGraph) -> int:
+    """What the knowledge encoder has room for: a triple for each attribute and each relation."""
+    return len(triples(graph))
 
 
 def structure_loss(pictures: Tensor, graphs: Tensor, negatives: Tensor, hardest: bool) -> Tensor:

@@ -88,6 +88,7 @@ class PreparedSplit:
 class Prepared:
     """A data set that `prepare.py` wrote to `<data>/prepared/<name>`."""
 
+    endless = False
     nested_rate = 0.0  # a photograph's nested objects are no rarer than others
 
     def __init__(self, name: str, data: Path) -> None:

@@ -62,6 +62,7 @@ class Shapes:
     name = ShapesSplit.dataset
     title = "Shapes, a synthetic world"
     test_splits = ("held-out", "compositional")
+    endless = True
     large_area = 0.129
     nested_rate = 0.4  # they are few and the hardest
 
