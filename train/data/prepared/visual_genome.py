@@ -127,10 +127,11 @@ def read_splits(path: Path) -> dict[str, list[int]]:
 
 def scenes(annotations: Annotations, images: np.ndarray) -> Iterator[Scene]:
     """The graph of every image, in order."""
-    objects, relations = annotations.objects, annotations.relations
-    ids = list(annotations.images.place)
-    things_at, relations_at = bounds(objects.image, images), bounds(relations.image, images)
-    for image, (first, end), (start, stop) in zip(images.tolist(), things_at, relations_at, strict=True):
+    relations, ids = annotations.relations, list(annotations.images.place)
+    things_at, relations_at = bounds(annotations.objects.image, images), bounds(relations.image, images)
+    described_at = np.searchsorted(annotations.attributes.object, things_at).tolist()
+    places = zip(images.tolist(), things_at.tolist(), described_at, relations_at.tolist(), strict=True)
+    for image, (first, end), described, (start, stop) in places:
         triples = zip(
             relations.subject[start:stop].tolist(),
             relations.word[start:stop].tolist(),
@@ -140,19 +141,17 @@ def scenes(annotations: Annotations, images: np.ndarray) -> Iterator[Scene]:
         yield Scene(
             id=str(ids[image]),
             size=tuple(annotations.images.size[image].tolist()),
-            things=things(annotations, first, end),
+            things=things(annotations, first, end, slice(*described)),
             relations=[(one - first, annotations.predicates[word], other - first) for one, word, other in triples],
             picture=annotations.pictures.find(annotations.images.paths[image]),
         )
 
 
-def things(annotations: Annotations, first: int, end: int) -> list[Thing]:
-    """The objects of one image: the rows from `first` to before `end`."""
+def things(annotations: Annotations, first: int, end: int, described: slice) -> list[Thing]:
+    """The objects of one image, the rows from `first` to before `end`, which those rows of attributes describe."""
     objects, attributes = annotations.objects, annotations.attributes
     said: dict[int, tuple[str, ...]] = {}
-    start, stop = np.searchsorted(attributes.object, (first, end))
-    described = zip(attributes.object[start:stop].tolist(), attributes.word[start:stop].tolist(), strict=True)
-    for row, word in described:
+    for row, word in zip(attributes.object[described].tolist(), attributes.word[described].tolist(), strict=True):
         said[row] = (*said.get(row, ()), annotations.descriptions[word])
     rows = zip(objects.word[first:end].tolist(), objects.box[first:end].tolist(), strict=True)
     return [
@@ -161,7 +160,6 @@ def things(annotations: Annotations, first: int, end: int) -> list[Thing]:
     ]
 
 
-def bounds(image: np.ndarray, images: np.ndarray) -> list[tuple[int, int]]:
-    """Where the rows of every image start and end; `image`, of every row, is ascending."""
-    starts, ends = (np.searchsorted(image, images, side=side) for side in ("left", "right"))
-    return list(zip(starts.tolist(), ends.tolist(), strict=True))
+def bounds(image: np.ndarray, images: np.ndarray) -> np.ndarray:
+    """Where the rows of every image start and end: int64 [images, 2]. `image`, of every row, is ascending."""
+    return np.stack([np.searchsorted(image, images, side=side) for side in ("left", "right")], axis=1)
