@@ -6,7 +6,9 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from .foreign_graph import Size, image_size
-from .scene_graph_error import SceneGraphError, expect_list, expect_mapping, located
+from .scene_graph_error import SceneGraphError, described, expect_list, expect_mapping, is_integer, located
+
+MOST_ID = 10**18  # Python refuses to write numbers of more than 4,300 digits as text
 
 
 @dataclass(frozen=True)
@@ -21,11 +23,18 @@ class Beside:
 
     def size_of(self, *pictures: Any) -> Size | None:
         """The size of the picture that has one of these ids or paths; `size` if none of them is known."""
-        for picture in pictures:
-            for key in (str(picture), PurePosixPath(str(picture)).name, PurePosixPath(str(picture)).stem):
-                if picture is not None and key in self.sizes:
+        for name in filter(None, map(_picture_name, pictures)):
+            for key in (name, PurePosixPath(name).name, PurePosixPath(name).stem):
+                if key in self.sizes:
                     return self.sizes[key]
         return self.size
+
+
+def _picture_name(value: Any) -> str | None:
+    """A picture's id or path as text; None for what is neither, such as a number too long to be written."""
+    if isinstance(value, str):
+        return value
+    return str(value) if is_integer(value) and abs(value) < MOST_ID else None
 
 
 def read_sizes(value: Any) -> dict[str, Size]:
@@ -38,7 +47,11 @@ def read_sizes(value: Any) -> dict[str, Size]:
             size = image_size(expect_mapping(row, "", '{"image_id": 1, "width": 800, "height": 600}'))
             if size is None:
                 raise SceneGraphError('the size is missing; write "width" and "height"')
-            sizes[str(row.get("image_id", row.get("id", picture)))] = size
+            value = row.get("image_id", row.get("id", picture))
+            name = _picture_name(value)
+            if name is None:
+                raise SceneGraphError(f"expected a number or a file name, got {described(value)}; write 1", "image_id")
+            sizes[name] = size
     return sizes
 
 

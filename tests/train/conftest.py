@@ -1,10 +1,15 @@
 """What the tests of the scripts share: a random SG-Mini, the same on every machine, and an adapter for it."""
 
+import functools
+import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # nothing here may ask a hub
 
@@ -236,3 +241,59 @@ def alexnet_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
         network = alexnet()
     torch.save({name: tensor for name, tensor in network.state_dict().items() if name.startswith("features")}, path)
     return path
+
+
+@pytest.fixture(scope="session")
+def write_noise() -> Callable[[Path, int, tuple[int, int]], None]:
+    """Writes a picture of noise by its seed."""
+    return _write_noise
+
+
+@pytest.fixture
+def prepared_visual_genome(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path, int], Path]:
+    """Writes a Visual Genome of so many pictures in each split, prepares it, and gives its folder."""
+    from train.data.prepared import visual_genome
+    from train.data.prepared.preparer import PrepareOptions
+    from train.prepare import main
+
+    def prepare(folder: Path, count: int) -> Path:
+        _write_visual_genome(folder, count)
+        few = functools.partial(visual_genome.Limits, names=1, predicates=1, attributes=1)  # a miniature has no more
+        monkeypatch.setattr(visual_genome, "Limits", few)
+        main(PrepareOptions("vg", folder))
+        return folder
+
+    return prepare
+
+
+def _write_noise(path: Path, seed: int, size: tuple[int, int]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    numbers = np.random.default_rng(seed).integers(0, 256, (*reversed(size), 3), dtype=np.uint8)
+    Image.fromarray(numbers).save(path)
+
+
+def _write_visual_genome(folder: Path, count: int) -> None:
+    """Men on horses beside trees, in Visual Genome's files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rows: dict[str, list] = {kind: [] for kind in ("objects", "attributes", "relationships")}
+    images, splits = [], {"train": [], "val": [], "test": []}
+    for i in range(3 * count):
+        things = [
+            {"object_id": 10 * i + k, "names": [name], "synsets": [], "x": 60 + 60 * k, "y": 40, "w": 50, "h": 90}
+            for k, name in enumerate(("man", "horse", "tree"))
+        ]
+        ends = [{"object_id": 10 * i + k, "name": "?"} for k in range(3)]
+        relations = [
+            {"predicate": predicate, "relationship_id": k, "synsets": [], "subject": ends[k], "object": ends[k + 1]}
+            for k, predicate in enumerate(("left of", "near"))
+        ]
+        images.append({"image_id": i, "width": 320, "height": 240, "url": f"https://host/VG_100K/{i}.jpg"})
+        contents = {"objects": things, "attributes": [], "relationships": relations}
+        for kind, of_image in contents.items():
+            rows[kind].append({"image_id": i, kind: of_image})
+        splits[("train", "val", "test")[i // count]].append(i)
+        _write_noise(folder / "VG_100K" / f"{i}.jpg", i, (320, 240))
+    for name, value in {**rows, "image_data": images, "vg_splits": splits}.items():
+        (folder / f"{name}.json").write_text(json.dumps(value))
+    for name in ("object_alias.txt", "relationship_alias.txt"):
+        (folder / name).write_text("")

@@ -1,7 +1,11 @@
-"""Training at Stable Diffusion 2.1's full size: three real optimiser steps of every script, on random weights."""
+"""Training at Stable Diffusion 2.1's full size: three real optimiser steps of every script, on random weights.
+
+Of every variant, from a Visual Genome in miniature; and of every script on Shapes, interrupted and resumed.
+"""
 
 import gc
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,7 +17,7 @@ from sg_models.adapters.structure_clip import KNOWLEDGE
 from sg_models.adapters.variants import STRUCTURE_CLIP
 from sg_models.files.safetensors_file import read_weights
 from sg_models.layers.knowledge_encoder import KnowledgeEncoder
-from train import train_controlnet, train_gsa, train_layout, train_lora
+from train import train_controlnet, train_gsa, train_layout, train_lora, train_structure_clip
 from train.bases.base_model import BaseModel
 from train.bases.load import TrainingOptions, load_training_base
 from train.bases.stable_diffusion_2 import CONTEXT_DIM
@@ -90,3 +94,58 @@ def test_three_steps_change_the_adapter_alone_and_a_resumed_run_is_the_same(
     assert all(tensor.isfinite().all() for tensor in straight.values())
     assert any(not torch.equal(straight[n], two[n]) for n in straight), "the third step changed nothing"
     assert all(torch.equal(straight[n], resumed[n]) for n in straight)
+
+
+@pytest.fixture
+def visual_genome(prepared_visual_genome: Callable[[Path, int], Path], tmp_path: Path) -> dict[str, object]:
+    """The options that name a Visual Genome of four pictures."""
+    return {"dataset": "vg", "data": prepared_visual_genome(tmp_path / "vg", 4)}
+
+
+def layout_file(sd21: Path, bases: Bases, tmp_path: Path, **options) -> Path:
+    out = tmp_path / "pretrained.safetensors"
+    steps(train_layout, sd21, bases, out, 1, run_dir=tmp_path / "layout", **options)
+    return out
+
+
+@pytest.mark.parametrize(
+    ("script", "phrases"),
+    [
+        (train_lora, None),
+        (train_controlnet, "bert"),
+        (train_controlnet, "clip"),
+        (train_gsa, "bert"),
+        (train_gsa, "clip"),
+        (train_gsa, "structure-clip"),
+    ],
+    ids=["ii", "iii", "iv", "v", "vi", "vii"],
+)
+def test_every_variant_takes_three_steps_on_visual_genome(
+    script, phrases: str | None, sd21: Path, tmp_path: Path, bases: Bases, visual_genome: dict[str, object]
+):
+    options = visual_genome | ({"phrases": phrases} if phrases else {})
+    if script is train_controlnet:
+        options["layout"] = layout_file(sd21, bases, tmp_path, **options)
+    if script is train_lora or phrases == "structure-clip":
+        options["structure_clip"] = structure_clip_file(tmp_path)
+    options |= {"latents_dir": tmp_path / "latents", "run_dir": tmp_path / "run"}
+    one, three = (steps(script, sd21, bases, tmp_path / f"{n}.safetensors", n, **options) for n in (1, 3))
+    assert all(tensor.isfinite().all() for tensor in three.values())
+    assert any(not torch.equal(one[name], three[name]) for name in three)
+
+
+def test_structure_clip_takes_three_steps_on_visual_genome(
+    sd21: Path, tmp_path: Path, visual_genome: dict[str, object], monkeypatch: pytest.MonkeyPatch
+):
+    """On the base's own text tower, from which (ii) and (vii) go on."""
+    monkeypatch.setattr(train_structure_clip, "VALIDATION_PAIRS", 4)
+    AcceleratorState._reset_state(True)
+    base = {"base": str(sd21 / "sd21-base.safetensors"), "prediction_type": "epsilon"}
+    out = tmp_path / "structure-clip.safetensors"
+    options = SHORT | {"batch_size": 2, "pairs": 4, "layers": 1, "steps": 3, "preview_every": 3}
+    train_structure_clip.main(
+        train_structure_clip.Config(**base, **options, **visual_genome, run_dir=tmp_path / "run", out=out)
+    )
+    tensors, header = read_weights(out)
+    assert all(tensor.isfinite().all() for tensor in tensors.values())
+    assert (header["scene_graph.dataset"], header["scene_graph.base"]) == ("vg", "sd21-base")

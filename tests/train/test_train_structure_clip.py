@@ -1,5 +1,6 @@
 """Structure-CLIP's training: the paper's losses against plain loops, and negatives that mean something else."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,6 +25,7 @@ from train.objectives import structure_clip
 from train.objectives.structure_clip import (
     CAPTION_RELATIONS,
     HARDEST_MARGIN,
+    LEAST_TRIPLES,
     MEAN_NEGATIVES_STEPS,
     SWAPPED_MARGIN,
     SWAPPED_WEIGHT,
@@ -199,3 +201,17 @@ def test_a_file_for_another_base_is_refused_in_words(base, tmp_path: Path):
 def test_a_missing_tower_of_sg_mini_says_what_to_run(tmp_path: Path):
     with pytest.raises(UsageError, match="run train/train_text_encoder.py first"):
         load_towers(Config(text_encoder=tmp_path / "none.safetensors"))
+
+
+def test_it_trains_on_visual_genome(
+    base, prepared_visual_genome: Callable[[Path, int], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    AcceleratorState._reset_state(True)
+    monkeypatch.setattr(train_structure_clip, "load_towers", lambda config: base_towers(base, config.length))
+    monkeypatch.setattr(train_structure_clip, "VALIDATION_PAIRS", 4)
+    data = prepared_visual_genome(tmp_path / "vg", 4)
+    out = tmp_path / "structure-clip.safetensors"
+    config = Config(dataset="vg", data=data, steps=2, batch_size=4, warmup=0, pairs=4, layers=1, preview_every=2)
+    main(replace(config, run_dir=tmp_path / "run", out=out))
+    file = read_structure_clip(out, base)
+    assert file.dataset == "vg" and file.config["knowledge"]["count"] == LEAST_TRIPLES

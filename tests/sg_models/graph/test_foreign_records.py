@@ -151,3 +151,11 @@ def test_wild_graphs(name: str, counts: tuple[int, ...]) -> None:
     objects = [item for graph in graphs for item in graph.objects]
     relations = sum(len(graph.relations) for graph in graphs)
     assert (len(graphs), len(objects), relations, sum(len(item.attributes) for item in objects)) == counts
+
+
+def test_a_number_too_long_to_be_written_is_no_pictures_id():
+    immense = 10**5000
+    assert Beside((3, 4), {"7": (1, 2)}).size_of(immense, [immense], 7) == (1, 2)
+    assert Beside((3, 4)).size_of(immense) == (3, 4)
+    with pytest.raises(SceneGraphError, match="image_id: expected a number or a file name"):
+        read_sizes([{"image_id": immense, "width": 100, "height": 100}])
