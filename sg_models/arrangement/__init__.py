@@ -1,0 +1,1 @@
+"""Boxes for every object of a graph, so that its relations hold."""
