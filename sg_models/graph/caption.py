@@ -39,10 +39,15 @@ class _Speaker:
         same = self.mentioned.setdefault(phrase, [])
         if position not in same:
             same.append(position)
-            return f"{_article(phrase)} {phrase}" if len(same) == 1 else f"another {phrase}"
+            return with_article(phrase) if len(same) == 1 else f"another {phrase}"
         if self.phrases.count(phrase) == 1:
             return f"the {phrase}"
         return f"the {_ordinal(same.index(position))} {phrase}"
+
+
+def with_article(phrase: str) -> str:
+    """An object's phrase as captions introduce it, and as a prompt of its own: "a small red circle"."""
+    return f"{_article(phrase)} {phrase}"
 
 
 def _article(phrase: str) -> str:
