@@ -13,7 +13,7 @@ measured without drawing. The protocol stands below every table: figures of anot
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,8 @@ from sg_models.bases import sg_mini
 from sg_models.files.whole_file import whole_file
 from train.bases.base_model import BaseModel
 from train.bases.load import load_base
-from train.conditioning.conditioners import Conditioner, GSAConditioner
+from train.conditioning.conditioners import Conditioner, GSAConditioner, LayoutConditioner
+from train.conditioning.influence import InfluenceOptions
 from train.conditioning.sampling import STEPS, draw_graphs, starting_noise
 from train.conditioning.trained_adapter import NO_ADAPTER, load_variant, variant_files
 from train.data.dataset import Split
@@ -47,7 +48,7 @@ DATA = "fingerprint of the data"  # in reports: pictures of other graphs are not
 
 
 @dataclass
-class Config(MetricOptions, DatasetOptions):
+class Config(MetricOptions, DatasetOptions, InfluenceOptions):
     base: str = sg_mini.NAME
     adapter: str = "vi"
     """a variant's name, the path of an adapter file, or none"""
@@ -91,9 +92,10 @@ class Drawer:
         config, condition = self.config, self.condition
         guidance = condition.guidance if config.guidance is None else config.guidance
         on_negative = {"on_negative": config.on_negative} if isinstance(condition, GSAConditioner) else {}
+        graph = asdict(condition.influence) if isinstance(condition, GSAConditioner | LayoutConditioner) else {}
         weights = adapter_weights(self.name, self.base.name)
         settings = {"base": config.base, "adapter": weights, "dataset": config.dataset, "first seed": config.seed}
-        return settings | {"steps": config.steps, "guidance": guidance} | on_negative
+        return settings | {"steps": config.steps, "guidance": guidance} | on_negative | graph
 
     def pictures(self, split: Split, parts: Sequence[list[int]]) -> Iterator[list[list[np.ndarray]]]:
         """All samples of the graphs of each part, uint8 [H, W, 3]; those that `--out` holds already are read."""
@@ -209,7 +211,8 @@ def found_pictures(config: Config, splits: Sequence[Split]) -> dict[str, Drawer 
 def load(config: Config, name: str) -> tuple[BaseModel, Conditioner]:
     """A variant, and a base of its own: variants change the UNet that they are put into."""
     base = load_base(config.base).to("cuda" if torch.cuda.is_available() else "cpu").freeze()
-    condition = load_variant(base, name, config.bert)
+    influence = config.influence() if name == config.adapter else None  # the caption beside it has none
+    condition = load_variant(base, name, config.bert, influence)
     if isinstance(condition, GSAConditioner):
         condition.on_negative = config.on_negative
     elif name == config.adapter and not config.on_negative:

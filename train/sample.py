@@ -12,6 +12,7 @@ from tqdm import tqdm
 from sg_models.files.whole_file import whole_file
 from sg_models.graph.scene_graph import SceneGraphError
 from train.bases.load import BaseOptions, load_base
+from train.conditioning.influence import InfluenceOptions
 from train.conditioning.sampling import STEPS, draw_graphs, starting_noise
 from train.conditioning.trained_adapter import load_variant
 from train.data.graph_sources import read_graphs
@@ -20,7 +21,7 @@ from train.running.command_line import UsageError, run
 
 
 @dataclass(kw_only=True)
-class Config(BaseOptions):
+class Config(BaseOptions, InfluenceOptions):
     graph: list[str]
     """.json, .jsonl or .txt files in any accepted format, folders of them, or - for standard input"""
     adapter: str = "vi"
@@ -49,7 +50,7 @@ def main(config: Config) -> None:
         raise UsageError("--side must be a multiple of 8, and at least 16")
     graphs = read_graphs(config.graph)
     base = load_base(config.base, config.prediction_type).to("cuda" if torch.cuda.is_available() else "cpu").freeze()
-    condition = load_variant(base, config.adapter, config.bert)
+    condition = load_variant(base, config.adapter, config.bert, config.influence())
     for name, graph in graphs.items():
         _named(name, lambda graph=graph: condition.check_fits(graph))
     config.out.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,6 @@
 """How a variant conditions the UNet on graphs: what sampling needs of each of them, and nothing else."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -20,17 +20,12 @@ from sg_models.layers.gated_attention import as_padding
 from sg_models.layers.knowledge_encoder import KnowledgeEncoder
 from train.bases.base_model import BaseModel
 from train.conditioning.grounded_unet import token_arguments
+from train.conditioning.influence import Influence, while_it_acts
 from train.conditioning.phrase_encoders import base_words
+from train.conditioning.unet_arguments import UNetArguments, no_arguments
 
 CAPTION_GUIDANCE, GRAPH_GUIDANCE = 4.0, 2.0  # what serves each best: a graph's tokens need far less than captions do
 GRAPH_PROMPT = "an image"  # what the paper gives as text wherever the graph speaks for itself
-
-UNetArguments = Callable[[Tensor, Tensor, Tensor], dict[str, Any]]  # (noisy, timestep, context) → keyword arguments
-
-
-def no_arguments(noisy: Tensor, timestep: Tensor, context: Tensor) -> dict[str, Any]:
-    """For a UNet that learns everything from its context."""
-    return {}
 
 
 @dataclass(frozen=True)
@@ -123,6 +118,7 @@ class GSAConditioner:
     """
 
     guidance, uses_boxes = GRAPH_GUIDANCE, True
+    influence = Influence()
 
     def __init__(self, base: BaseModel, adapter: GSAAdapter, encode: EncodeGraphs, on_negative: bool = True) -> None:
         self.base, self.adapter, self.encode, self.on_negative = base, adapter, encode, on_negative
@@ -132,9 +128,9 @@ class GSAConditioner:
         tokens = self.adapter.tokens(graphs, self.encode(graphs))
         prompts = self.base.encode_prompts([GRAPH_PROMPT, ""])[:, None].expand(-1, len(graphs), -1, -1)
         nulls = self.adapter.null_tokens(len(graphs))
-        if self.on_negative:
-            return Conditions(*prompts, both_halves(tokens, nulls))
-        return Conditions(*prompts, both_halves(tokens, as_padding(nulls), skip_padding=True))
+        nulls = nulls if self.on_negative else as_padding(nulls)
+        halves = both_halves(tokens, nulls, self.influence.strength, skip_padding=not self.on_negative)
+        return Conditions(*prompts, while_it_acts(halves, self.influence))
 
     def vary(self, graphs: Sequence[SceneGraph], seeds: Sequence[int]) -> list[SceneGraph]:
         return vary_layouts(self.adapter, graphs, self.encode(graphs), seeds)
@@ -150,6 +146,7 @@ class LayoutConditioner:
     """
 
     guidance, uses_boxes = GRAPH_GUIDANCE, True
+    influence = Influence()
 
     def __init__(
         self, base: BaseModel, adapter: LayoutAdapter, controlnet: ControlNetModel, encode: EncodeGraphs
@@ -161,7 +158,8 @@ class LayoutConditioner:
         size = (self.base.unet.config["sample_size"],) * 2
         layout = self.adapter.layouts(graphs, self.encode(graphs), size)
         prompts = self.base.encode_prompts([GRAPH_PROMPT, ""])[:, None].expand(-1, len(graphs), -1, -1)
-        return Conditions(*prompts, on_positive(controlnet_arguments(self.controlnet, layout.control)))
+        residuals = controlnet_arguments(self.controlnet, layout.control, self.influence.strength)
+        return Conditions(*prompts, while_it_acts(on_positive(residuals), self.influence))
 
     def vary(self, graphs: Sequence[SceneGraph], seeds: Sequence[int]) -> list[SceneGraph]:
         return vary_layouts(self.adapter, graphs, self.encode(graphs), seeds)
@@ -170,13 +168,15 @@ class LayoutConditioner:
         self.adapter.check_fits(graph)
 
 
-def controlnet_arguments(controlnet: ControlNetModel, control: Tensor) -> UNetArguments:
+def controlnet_arguments(controlnet: ControlNetModel, control: Tensor, strength: float = 1.0) -> UNetArguments:
     """What a ControlNet adds to the UNet for a map [B, K, h, w] at latent size, of any size of latents."""
 
     def residuals(noisy: Tensor, timestep: Tensor, context: Tensor) -> dict[str, Any]:
         # its hint encoder is a standard one, which expects a map as large as the picture
         hint = F.interpolate(control, size=[8 * n for n in noisy.shape[-2:]], mode="nearest-exact").to(noisy)
-        down, middle = controlnet(noisy, timestep, context, controlnet_cond=hint, return_dict=False)
+        down, middle = controlnet(
+            noisy, timestep, context, controlnet_cond=hint, conditioning_scale=strength, return_dict=False
+        )
         return {"down_block_additional_residuals": down, "mid_block_additional_residual": middle}
 
     return residuals
@@ -200,10 +200,12 @@ def on_positive(residuals: UNetArguments) -> UNetArguments:
     return halves
 
 
-def both_halves(tokens: Tensor, null_tokens: Tensor, skip_padding: bool = False) -> UNetArguments:
+def both_halves(
+    tokens: Tensor, null_tokens: Tensor, strength: float = 1.0, skip_padding: bool = False
+) -> UNetArguments:
     """Grounding tokens [B, T, D + 5] for the positive half, and those of "no graph" for the negative half.
 
     `skip_padding` as for `Grounding`.
     """
     both = torch.cat([tokens, null_tokens])
-    return lambda noisy, timestep, context: token_arguments(both, noisy, skip_padding=skip_padding)
+    return lambda noisy, timestep, context: token_arguments(both, noisy, strength, skip_padding)

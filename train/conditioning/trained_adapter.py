@@ -23,18 +23,34 @@ from train.conditioning.conditioners import (
     StructureClipConditioner,
 )
 from train.conditioning.grounded_unet import attach, block_sizes
+from train.conditioning.influence import Influence
 from train.conditioning.lora import load_lora
 from train.conditioning.phrase_encoders import graph_features
 
 NO_ADAPTER = "none"  # the graph as a caption, as for `CAPTION_VARIANT`
 
 
-def load_variant(base: BaseModel, name: str, bert: str | None = None) -> Conditioner:
+def load_variant(
+    base: BaseModel, name: str, bert: str | None = None, influence: Influence | None = None
+) -> Conditioner:
     """The variant of a name (`vi`) or of the adapter file at a path, put into the base; the caption for `none` or `i`.
 
-    `bert` names another BERT than the packaged one. Raises `AdapterError` where there is no such adapter, or where it
-    does not fit the base.
+    `bert` names another BERT than the packaged one, `influence` how strongly and when the adapter acts. Raises
+    `AdapterError` where there is no such adapter, where it does not fit the base, or where nothing has that influence.
     """
+    condition = _load(base, name, bert)
+    if influence is None or influence == Influence():
+        return condition
+    if not isinstance(condition, GSAConditioner | LayoutConditioner):
+        raise AdapterError(
+            f"({name}) has no strength, start or end: these are of adapters that act on the UNet apart from the "
+            "prompt, (iii) to (vii)"
+        )
+    condition.influence = influence
+    return condition
+
+
+def _load(base: BaseModel, name: str, bert: str | None) -> Conditioner:
     if name in (NO_ADAPTER, CAPTION_VARIANT):
         return CaptionConditioner(base)
     file = read_adapter(_adapter_path(base, name))
