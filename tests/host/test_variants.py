@@ -122,7 +122,7 @@ def test_a_file_that_was_replaced_is_another_one(measured):
         ("attention_embeds_in_layout", ("Predict Layout", "Encode Scene Graph")),
         ("other_layout", ("another adapter", "Load Scene Graph Adapter")),
         ("other_base", ("SD 2.1", "SG-Mini")),
-        ("other_family", ("Apply Layout ControlNet needs", "SD15", "SG-Mini")),
+        ("other_family", ("Apply Layout ControlNet needs", "SDXL", "SG-Mini")),
         ("wide_positive", ("positive prompt has words of 1024", "wrong-path.safetensors", "128", "Load Checkpoint")),
         ("wide_negative", ("negative prompt has words of 768", "SG-Mini")),
         ("no_bert", ("for-bert.safetensors", "Load BERT Phrase Encoder")),

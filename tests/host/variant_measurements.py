@@ -36,6 +36,7 @@ from comfy.model_base import ModelType
 
 import nodes
 
+INFLUENCE_STEPS = 7
 PARITY_STEPS = 25
 PHRASES = ("dog", "small red circle", "left of", "a very large and rather old brown dog")
 BERT = "all-MiniLM-L6-v2"
@@ -260,7 +261,7 @@ def wrong_paths(bench: Bench) -> dict:
         ),
         "other_layout": error_of(lambda: controlled(bench, other, layout=predicted(bench, layout)[0])),
         "other_base": error_of(lambda: controlled(bench, for_sd21, layout=not_its_own, model=bench.model)),
-        "other_family": error_of(lambda: controlled(bench, layout, model=fake_sd15())),
+        "other_family": error_of(lambda: controlled(bench, layout, model=fake_sdxl())),
         "wide_positive": error_of(lambda: controlled(bench, layout, positive=[[torch.zeros(1, 77, 1024), {}]])),
         "wide_negative": error_of(lambda: controlled(bench, layout, negative=[[torch.zeros(1, 77, 768), {}]])),
         "no_bert": error_of(lambda: run("GraphEncoder", scene_graph=graph, clip=bench.clip, adapter=bert)),
@@ -272,9 +273,9 @@ def wrong_paths(bench: Bench) -> dict:
     }
 
 
-def fake_sd15() -> Any:
-    """As much of a Stable Diffusion 1.5 as is asked when a base is told from another."""
-    config = comfy.supported_models.SD15({"context_dim": 768})
+def fake_sdxl() -> Any:
+    """As much of a Stable Diffusion XL as is asked when a base is told from another."""
+    config = comfy.supported_models.SDXL({"context_dim": 2048})
     return SimpleNamespace(model=SimpleNamespace(model_config=config, model_type=ModelType.EPS), object_patches={})
 
 
@@ -405,3 +406,19 @@ def parity(bench: Bench) -> dict:
         else:
             keep(str(path), *bench.apply(adapter=adapter, embeds=embeds))
     return {"steps": PARITY_STEPS, "guidance": CFG, "graph": CHAIN}
+
+
+@measurement
+def influence(bench: Bench) -> dict:
+    """Latents of whole runs in which two shipped adapters act less, later and for a while, for the same comparison."""
+    acts = {"strength": 0.7, "start": 0.15, "end": 0.6}
+    for variant, method in (("vi", "gsa"), ("iv", "controlnet")):
+        adapter = bench.load(PACK / "models" / "scene_graph" / f"{variant}-{method}-clip-sg-mini.safetensors")
+        (embeds,) = run("GraphEncoder", scene_graph=parse(CHAIN), adapter=adapter, clip=bench.clip)
+        if variant == "vi":
+            arguments = bench.apply(adapter=adapter, embeds=embeds, on_negative=False, **acts)
+        else:
+            layout = run("LayoutPredictor", adapter=adapter, embeds=embeds, width=128, height=128)[0]
+            arguments = bench.model, *controlled(bench, adapter, layout=layout, **acts)
+        bench.tensors[f"influence.{variant}"] = bench.sample(*arguments, noise=bench.noise, steps=INFLUENCE_STEPS)
+    return {"steps": INFLUENCE_STEPS, "acts": acts}

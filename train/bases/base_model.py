@@ -1,7 +1,8 @@
-"""The base that adapters are trained on: SG-Mini, or any Stable Diffusion 2.x.
+"""The base that adapters are trained on: SG-Mini, or any Stable Diffusion 2.x or 1.x.
 
-Both go through the same classes: CLIP text model (its last layer left out, as Stable Diffusion 2 is conditioned on
-the penultimate one), UNet, autoencoder, and a noise schedule whose prediction type decides what the UNet learns to say.
+All go through the same classes: CLIP text model (its last layer left out where the UNet is conditioned on the
+penultimate one, as Stable Diffusion 2's is), UNet, autoencoder, and a noise schedule whose prediction type decides what
+the UNet learns to say.
 """
 
 import hashlib
@@ -29,6 +30,7 @@ class BaseModel:
     unet: UNet2DConditionModel
     vae: AutoencoderTiny | AutoencoderKL
     scheduler: DDIMScheduler
+    pad_id: int = 0  # what fills a prompt up to 77 tokens
 
     @property
     def prediction_type(self) -> str:
@@ -112,7 +114,7 @@ class BaseModel:
         return weights_fingerprint(nn.ModuleList(part for part in parts if part is not None))
 
     def _ids(self, texts: list[str]) -> Tensor:
-        return token_ids(self.tokenizer, texts)
+        return token_ids(self.tokenizer, texts, self.pad_id)
 
 
 def weights_fingerprint(module: nn.Module) -> str:

@@ -1,4 +1,4 @@
-"""CLIP's own tokenizer, from a Python package, and token ids padded as Stable Diffusion 2 pads them."""
+"""CLIP's own tokenizer, from a Python package, and padded token ids."""
 
 import gzip
 import importlib.util
@@ -28,13 +28,13 @@ def clip_tokenizer() -> CLIPTokenizer:
     return CLIPTokenizer(vocab=vocabulary, merges=merges)
 
 
-def token_ids(tokenizer: CLIPTokenizer, texts: list[str]) -> Tensor:
-    """Token ids [B, 77], padded with id 0 as Stable Diffusion 2 does.
+def token_ids(tokenizer: CLIPTokenizer, texts: list[str], pad_id: int = 0) -> Tensor:
+    """Token ids [B, 77], padded with id 0 as Stable Diffusion 2 does, or with another.
 
     Not by the tokenizer: it would have to call "!", whose id that is, a special token, and then read it as one.
     """
     rows = tokenizer(texts, truncation=True, max_length=77).input_ids
-    return torch.tensor([row + [0] * (77 - len(row)) for row in rows])
+    return torch.tensor([row + [pad_id] * (77 - len(row)) for row in rows])
 
 
 def _byte_letters() -> Iterable[str]:

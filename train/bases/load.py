@@ -11,14 +11,17 @@ from sg_models.bases.known_bases import BASES
 from train.bases.base_model import BaseModel
 from train.bases.empty_base import EmptyBase
 from train.bases.sg_mini_checkpoint import empty_sg_mini, is_sg_mini, load_sg_mini_base
-from train.bases.stable_diffusion_2 import PredictionType, empty_stable_diffusion_2, load_stable_diffusion_2
+from train.bases.stable_diffusion_1 import empty_stable_diffusion_1, is_stable_diffusion_1, load_stable_diffusion_1
+from train.bases.stable_diffusion_2 import empty_stable_diffusion_2, load_stable_diffusion_2
+from train.bases.stable_diffusion_files import PredictionType
 from train.running.processes import this_process
 
 
 @dataclass
 class BaseOptions:
     base: str = sg_mini.NAME
-    """sg-mini, sd21 or sd21-base; a .safetensors checkpoint, a diffusers folder or a hub id of Stable Diffusion 2.x"""
+    """sg-mini, sd21-base, sd21 or sd15; a .safetensors checkpoint, a diffusers folder or a hub id of Stable Diffusion
+    2.x or 1.x"""
     prediction_type: PredictionType | None = None
     """of a .safetensors checkpoint of Stable Diffusion 2.x, which does not say so itself"""
 
@@ -47,16 +50,19 @@ class Family:
 
 FAMILIES = {
     known_bases.SG_MINI: Family(load_sg_mini_base, empty_sg_mini),
+    known_bases.STABLE_DIFFUSION_1: Family(load_stable_diffusion_1, empty_stable_diffusion_1),
     known_bases.STABLE_DIFFUSION_2: Family(load_stable_diffusion_2, empty_stable_diffusion_2),
 }
 
 
 def family_of(base: str) -> Family:
-    """How the base is read that `--base` means: by its name, by what a checkpoint holds, else Stable Diffusion 2.x."""
+    """How the base is read that `--base` means: by its name, by what it holds, else as Stable Diffusion 2.x."""
     if base in BASES:
         return FAMILIES[BASES[base].family]
     if base.endswith(".safetensors") and is_sg_mini(Path(base)):
         return FAMILIES[known_bases.SG_MINI]
+    if is_stable_diffusion_1(base):
+        return FAMILIES[known_bases.STABLE_DIFFUSION_1]
     return FAMILIES[known_bases.STABLE_DIFFUSION_2]
 
 
