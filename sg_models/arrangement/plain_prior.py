@@ -3,16 +3,20 @@
 import numpy as np
 
 from ..graph.scene_graph import SceneGraph
+from ..graph.spatial_wordings import INSIDE
 from .prior import Proposal
+from .rules import read_rules
 
 AREA_SHARE = 0.35  # of the picture, that all objects together take on average
 LARGEST_SIDE, SMALLEST_SIDE = 0.45, 0.06  # on average, in parts of the picture
 SPREAD = np.array([0.25, 0.25, 0.35, 0.35])  # of centres in parts of the picture, of sides in their logarithm
 RATIO_SPREAD = 0.3  # of the logarithm of width over height, both in pixels
+INNER = 0.5  # the sides of what is inside, of those of what it is in, at most
+NEAR = 0.15  # standard deviation, in parts of the picture, from what an object has to do with
 
 
 class PlainPrior:
-    """Centres anywhere in the picture, sides log-normal around what leaves each object its share of it."""
+    """Centres anywhere, near what they have to do with; sides log-normal around an equal share of the picture."""
 
     def sample(self, graph: SceneGraph, rng: np.random.Generator, aspect: float) -> Proposal:
         """See `Prior`."""
@@ -21,7 +25,14 @@ class PlainPrior:
         scale = rng.normal(0, SPREAD[2:].mean(), (count, 1))
         ratio = rng.normal(0, RATIO_SPREAD, count) - np.log(aspect)
         sides = np.clip(usual * np.exp(scale + np.stack([ratio, -ratio], axis=1) / 2), 0.02, 0.9)  # [O, 2]
-        centres = sides / 2 + rng.random((count, 2)) * (1 - sides)
+        centres = rng.random((count, 2))
+        rules, ties = read_rules(graph)
+        for rule in rules:
+            if rule.meaning == INSIDE:
+                sides[rule.first] = np.minimum(sides[rule.first], INNER * sides[rule.second])
+        for tie in ties:
+            centres[tie.subject] = centres[tie.object] + rng.normal(0, NEAR, 2)
+        centres = np.clip(centres, sides / 2, 1 - sides / 2)
         boxes = np.concatenate([centres - sides / 2, centres + sides / 2], axis=1)
         for place, thing in enumerate(graph.objects):
             if thing.box is not None:

@@ -6,7 +6,7 @@ right of, above nor below it, as in sg2im (Johnson et al. 2018), where exactly o
 """
 
 from collections import defaultdict, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from .scene_graph import SceneGraph
 from .spatial_wordings import ABOVE, BELOW, INSIDE, LEFT, RIGHT, SURROUNDING, spatial_meaning
@@ -27,20 +27,20 @@ def contradictions(graph: SceneGraph) -> list[tuple[int, ...]]:
     for steps in orders.values():
         for start, ways in steps.items():
             for end, relation in ways:
-                _note(found, relation, _path(steps, end, start))
+                _note(found, relation, shortest_path(steps, end, start))
     for name in (LEFT, ABOVE):
         for start, ways in orders[name].items():
             for end, relation in ways:
                 for inner, outer in ((start, end), (end, start)):
-                    _note(found, relation, _path(orders[INSIDE], inner, outer))
+                    _note(found, relation, shortest_path(orders[INSIDE], inner, outer))
     return sorted(found)
 
 
 def contradiction_sentences(graph: SceneGraph) -> list[str]:
     """The contradictions in words: "'circle left of square' and 'square left of circle' cannot both hold"."""
     found = contradictions(graph)
-    names = _names(graph)
-    sentences = [_sentence(graph, names, relations) for relations in found[:MAX_SAID]]
+    names = numbered_phrases(graph)
+    sentences = [cannot_hold(graph, names, relations) for relations in found[:MAX_SAID]]
     if len(found) > MAX_SAID:
         sentences.append(f"{len(found) - MAX_SAID} more sets of relations cannot hold together")
     return sentences
@@ -58,7 +58,7 @@ def _orders(graph: SceneGraph) -> dict[str, Steps]:
     return orders
 
 
-def _path(steps: Steps, start: int, goal: int) -> list[int] | None:
+def shortest_path(steps: Steps, start: int, goal: int) -> list[int] | None:
     """The relations of a shortest way from `start` to `goal`, at least one; None where there is no way."""
     came: dict[int, tuple[int, int]] = {}  # object → (object before it, relation between them)
     waiting = deque([start])
@@ -88,7 +88,7 @@ def _note(found: set[tuple[int, ...]], relation: int, path: Iterable[int] | None
         found.add(tuple(sorted((relation, *path))))
 
 
-def _names(graph: SceneGraph) -> list[str]:
+def numbered_phrases(graph: SceneGraph) -> list[str]:
     """The phrase of each object, numbered from the second of its kind on."""
     count: dict[str, int] = defaultdict(int)
     names = []
@@ -98,8 +98,14 @@ def _names(graph: SceneGraph) -> list[str]:
     return names
 
 
-def _sentence(graph: SceneGraph, names: list[str], relations: tuple[int, ...]) -> str:
+def said_together(graph: SceneGraph, names: list[str], relations: Sequence[int]) -> str:
+    """Some relations in words: "'circle left of square' and 'square left of circle'"; `names` are those of objects."""
     facts = []
     for relation in (graph.relations[position] for position in relations):
         facts.append(f"'{names[relation.subject]} {relation.predicate} {names[relation.object]}'")
-    return f"{', '.join(facts[:-1])} and {facts[-1]} cannot {'both' if len(facts) == 2 else 'all'} hold"
+    return f"{', '.join(facts[:-1])} and {facts[-1]}" if len(facts) > 1 else facts[0]
+
+
+def cannot_hold(graph: SceneGraph, names: list[str], relations: Sequence[int]) -> str:
+    """The sentence that says so of at least two relations."""
+    return f"{said_together(graph, names, relations)} cannot {'both' if len(relations) == 2 else 'all'} hold"

@@ -1,0 +1,153 @@
+"""Boxes for every object of a graph, so that its relations hold: a prior says where things might be, rules decide."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ..graph.contradictions import MAX_SAID
+from ..graph.scene_graph import SceneGraph
+from .contradictory_rules import without_contradictions
+from .deadline import Deadline
+from .nesting import Nesting, wrong_nestings
+from .obstacles import obstacle, satisfiable
+from .placement import Apart, place
+from .plain_prior import PlainPrior
+from .prior import Prior
+from .reasons import Reasons
+from .rules import LEAST, Rule, Tie, centres_hold, read_rules, rule_holds
+from .separation import kept_apart
+from .task import Task, cornered, new_task
+
+SECONDS = 1.6  # that may pass at most; graphs of a picture take hundredths of one
+PROPOSALS = 6  # of the prior, of which the one that breaks the rules least is taken
+ROUNDS = 3  # of keeping objects apart
+CUTS = 6  # rounds of keeping boxes from nesting
+MOST_SEED = 2**64
+
+
+@dataclass(frozen=True)
+class Arrangement:
+    """A graph with a box for every object, and what became of its relations (positions in the graph).
+
+    `exact` hold, by `spatial_relation`; of those `by_centres` the centres are the right way round, but another
+    direction is greater ("left of" and "above" of the same two objects); `soft` ones say nothing certain of places and
+    are as the prior has them; `broken` ones do not hold. `reasons` say in words why.
+    """
+
+    graph: SceneGraph
+    exact: tuple[int, ...]
+    by_centres: tuple[int, ...]
+    soft: tuple[int, ...]
+    broken: tuple[int, ...]
+    reasons: tuple[str, ...]
+
+
+def arrange(graph: SceneGraph, seed: int, aspect: float = 1.0, prior: Prior | None = None) -> Arrangement:
+    """Gives every object of `graph` a box; boxes that it gives stay.
+
+    The same seed (from 0) gives the same boxes. `aspect` is the picture's width over its height. Raises ValueError for
+    a seed or an aspect out of range.
+    """
+    if not 0 <= seed < MOST_SEED:
+        raise ValueError(f"the seed {seed}; write a whole number from 0 to 2^64 - 1")
+    if not 1 / 64 <= aspect <= 64:
+        raise ValueError(f"a picture {aspect:g} times as wide as it is high; at most 64 times, either way")
+    clock = Deadline(SECONDS)
+    every, ties = read_rules(graph)
+    rules, against = without_contradictions(every, len(graph.objects))
+    reasons = Reasons(graph)
+    for left_out, path in against.items():
+        reasons.contradiction(left_out, path)
+    task = _nearest_task(graph, seed, aspect, prior or PlainPrior(), rules, ties)
+    task = _with_settled(task, reasons)
+    boxes = _boxes(task, np.random.default_rng((seed, 1)), reasons, clock)
+    return _outcome(graph, boxes, task.size, every, ties, reasons)
+
+
+def _nearest_task(
+    graph: SceneGraph, seed: int, aspect: float, prior: Prior, rules: list[Rule], ties: list[Tie]
+) -> Task:
+    """The task of the proposal that breaks the rules least, of some that the prior makes."""
+    rng = np.random.default_rng(seed)
+    proposals = PROPOSALS if rules else 1
+    tasks = [new_task(graph, prior.sample(graph, rng, aspect), aspect, rules, ties) for _ in range(proposals)]
+    return min(tasks, key=lambda task: task.failure())
+
+
+def _with_settled(task: Task, reasons: Reasons) -> Task:
+    """Without the rules between boxes that are given both: they hold already, or never."""
+    boxes = cornered(task.target)
+    open_rules = []
+    for rule in task.rules:
+        if not (task.given[rule.first] and task.given[rule.second]):
+            open_rules.append(rule)
+        elif not centres_hold(rule, boxes):
+            reasons.given((rule,), rule.ends, rule.relation)
+    return task.with_rules(tuple(open_rules))
+
+
+def _boxes(task: Task, rng: np.random.Generator, reasons: Reasons, clock: Deadline) -> np.ndarray:
+    """Boxes [O, 4] in parts of a picture of area 1, by as many of the task's rules as can hold."""
+    places = place(task, (), (), clock.left)
+    if places is None:
+        task, left_out = satisfiable(task, clock)
+        for rule in left_out[:MAX_SAID]:
+            reasons.obstacle(obstacle(task, rule, clock))
+        places = place(task, (), (), clock.left)
+    if places is None:
+        places = task.target
+    places, apart = _apart(task, places, rng, clock)
+    return _unnested(task, places, apart, clock)
+
+
+def _apart(task: Task, places: np.ndarray, rng: np.random.Generator, clock: Deadline) -> tuple[np.ndarray, list[Apart]]:
+    """The places [O, 4] when objects are kept apart, and those that are."""
+    apart: list[Apart] = []
+    for _ in range(ROUNDS):
+        more = kept_apart(task, places, apart, rng)
+        further = place(task, [*apart, *more], (), clock.left) if more and clock.left > 0 else None
+        if further is None:
+            break
+        places, apart = further, [*apart, *more]
+    return places, apart
+
+
+def _unnested(task: Task, places: np.ndarray, apart: list[Apart], clock: Deadline) -> np.ndarray:
+    """The boxes [O, 4] of places, moved where one lies inside another that it has a direction to."""
+    cuts: list[Nesting] = []
+    for _ in range(CUTS):
+        boxes = _snapped(task, places)
+        wrong = [cut for cut in wrong_nestings(task.rules, boxes) if cut not in cuts]
+        further = place(task, apart, [*cuts, *wrong], clock.left) if wrong and clock.left > 0 else None
+        if further is None:
+            return boxes
+        places, cuts = further, [*cuts, *wrong]
+    return _snapped(task, places)
+
+
+def _snapped(task: Task, places: np.ndarray) -> np.ndarray:
+    """The boxes [O, 4] of places; what is at the picture's edge within the solver's precision is at it."""
+    boxes, edge = cornered(places), np.tile(task.size, 2)
+    boxes = np.where(boxes < LEAST, 0.0, np.where(boxes > edge - LEAST, edge, boxes))
+    return np.where(task.given[:, None], cornered(task.target), boxes)
+
+
+def _outcome(
+    graph: SceneGraph, boxes: np.ndarray, size: np.ndarray, rules: list[Rule], ties: list[Tie], reasons: Reasons
+) -> Arrangement:
+    """The graph with its boxes, and which of its relations hold."""
+    things = []
+    for thing, box in zip(graph.objects, boxes / np.tile(size, 2), strict=True):
+        x0, y0, x1, y1 = box.tolist()
+        things.append(thing if thing.box is not None else replace(thing, box=(x0, y0, x1, y1)))
+    exact = [rule.relation for rule in rules if rule_holds(rule, boxes)]
+    loose = [rule.relation for rule in rules if rule.relation not in exact and centres_hold(rule, boxes)]
+    broken = [rule for rule in rules if rule.relation not in exact and rule.relation not in loose]
+    return Arrangement(
+        SceneGraph(tuple(things), graph.relations),
+        tuple(sorted(exact)),
+        tuple(sorted(loose)),
+        tuple(tie.relation for tie in ties),
+        tuple(sorted(rule.relation for rule in broken)),
+        reasons.sentences(broken, loose),
+    )

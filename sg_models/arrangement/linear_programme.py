@@ -1,0 +1,79 @@
+"""Linear programmes for HiGHS, as scipy has it: columns with bounds and costs, rows that sum to at least something."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import Bounds, LinearConstraint, linprog, milp
+from scipy.sparse import csr_array
+
+Terms = Sequence[tuple[int, float]]  # column and factor
+
+
+@dataclass(frozen=True)
+class Solution:
+    """The columns' values [C]; None where there are none, and then whether that is for certain."""
+
+    values: np.ndarray | None
+    infeasible: bool = False
+
+
+class LinearProgramme:
+    """min Σ cost · column, with every row Σ factor · column between its bounds."""
+
+    def __init__(self) -> None:
+        self.low: list[float] = []
+        self.high: list[float] = []
+        self.cost: list[float] = []
+        self.integer: list[int] = []
+        self.row_low: list[float] = []
+        self.row_high: list[float] = []
+        self._columns: list[int] = []
+        self._factors: list[float] = []
+        self._starts: list[int] = [0]
+
+    def column(self, low: float = 0.0, high: float = np.inf, cost: float = 0.0, integer: bool = False) -> int:
+        """A new column; its number."""
+        self.low.append(low)
+        self.high.append(high)
+        self.cost.append(cost)
+        self.integer.append(int(integer))
+        return len(self.low) - 1
+
+    def row(self, terms: Terms, low: float, high: float = np.inf) -> int:
+        """A new row; its number."""
+        for column, factor in terms:
+            self._columns.append(column)
+            self._factors.append(factor)
+        self._starts.append(len(self._columns))
+        self.row_low.append(low)
+        self.row_high.append(high)
+        return len(self.row_low) - 1
+
+    def solve(self, seconds: float) -> Solution:
+        """The best values, found within a time."""
+        columns = np.array([self.low, self.high])
+        rows = np.array([self.row_low, self.row_high])
+        found = milp(
+            self.cost,
+            integrality=self.integer if any(self.integer) else None,
+            bounds=Bounds(*columns),
+            constraints=LinearConstraint(self._matrix(), *rows) if self.row_low else None,
+            options={"time_limit": max(seconds, 0.01)},
+        )
+        return Solution(found.x, infeasible=found.status == 2)
+
+    def binding_rows(self, seconds: float) -> list[int]:
+        """The rows without which the least cost would be lower; all must have a lower bound alone."""
+        found = linprog(
+            self.cost,
+            A_ub=-self._matrix(),
+            b_ub=-np.array(self.row_low),
+            bounds=np.stack([self.low, self.high], axis=1),
+            method="highs-ds",
+            options={"time_limit": max(seconds, 0.01)},
+        )
+        return [] if found.status else np.flatnonzero(np.abs(found.ineqlin.marginals) > 1e-9).tolist()
+
+    def _matrix(self) -> csr_array:
+        return csr_array((self._factors, self._columns, self._starts), shape=(len(self.row_low), len(self.low)))

@@ -1,0 +1,54 @@
+"""Keeping boxes with a direction between them from lying one inside the other.
+
+That one box is not inside another means that it sticks out on one of four sides: a choice, which takes integers. So it
+is asked only of those pairs for which it was found broken.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..graph.spatial_relations import box_contains
+from ..graph.spatial_wordings import INSIDE
+from .linear_programme import LinearProgramme
+from .rule_rows import Columns, edge
+from .rules import Rule
+from .task import Task
+
+SIDES = [(axis, side) for axis in (0, 1) for side in (-1, 1)]
+
+
+@dataclass(frozen=True)
+class Nesting:
+    """Object `inner` lies inside object `outer`, and must not."""
+
+    inner: int
+    outer: int
+
+
+def wrong_nestings(rules: Sequence[Rule], boxes: np.ndarray) -> list[Nesting]:
+    """The pairs with a direction of which one box [O, 4] lies inside the other."""
+    found = []
+    for rule in rules:
+        for inner, outer in (rule.ends, rule.ends[::-1]):
+            if rule.meaning != INSIDE and box_contains(tuple(boxes[outer]), tuple(boxes[inner])):
+                found.append(Nesting(inner, outer))
+    return found
+
+
+def add_cut(programme: LinearProgramme, task: Task, columns: Columns, cut: Nesting) -> None:
+    """Rows by which one box sticks out of the other on at least one side."""
+    sides = [programme.column(0.0, 1.0, integer=True) for _ in SIDES]
+    programme.row([(side, 1.0) for side in sides], 1.0)
+    for chosen, (axis, side) in zip(sides, SIDES, strict=True):
+        out = [*edge(columns, cut.inner, axis, side, side), *edge(columns, cut.outer, axis, -side, side)]
+        most = float(task.size[axis])
+        programme.row([*out, (chosen, -most - _least(task, cut.outer, axis, side))], -most)
+
+
+def _least(task: Task, outer: int, axis: int, side: int) -> float:
+    """By how much to stick out: nothing, along the picture's own edge, beyond which there is no place."""
+    reach = side * (task.target[outer, axis] + side * task.target[outer, axis + 2] / 2)
+    at_edge = abs(reach - (task.size[axis] if side > 0 else 0.0)) < task.margin
+    return 0.0 if task.given[outer] and at_edge else task.margin

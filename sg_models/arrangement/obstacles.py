@@ -1,0 +1,105 @@
+"""What cannot hold, and why: the rules that no boxes satisfy together, whichever way they are placed.
+
+Each rule is given a slack, and the least sum of slacks says what must give way. What stands against a rule that does
+are the rules with a price in the programme of its own least slack (Farkas' lemma), thinned out until each is needed.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ..graph.spatial_wordings import INSIDE
+from .deadline import Deadline
+from .linear_programme import LinearProgramme
+from .rule_rows import add_boxes, add_rule
+from .rules import LEAST, Rule
+from .task import Task
+
+ACROSS, BROKEN = 1.0, 1000.0  # price of a direction that holds by its centres alone, and of a rule that does not hold
+FINER = 50  # by how much smaller margins are that are tried before anything is said not to hold
+
+
+@dataclass(frozen=True)
+class Obstacle:
+    """A rule that gives way, and the smallest set of rules, it among them, that cannot hold together.
+
+    `given` are objects without whose given boxes they could.
+    """
+
+    rule: Rule
+    against: tuple[Rule, ...]
+    given: tuple[int, ...]
+
+
+def satisfiable(task: Task, clock: Deadline) -> tuple[Task, list[Rule]]:
+    """The task with those rules that can hold together, if need be by their centres alone; and the rules left out."""
+    best = None
+    for margin in (task.margin, task.margin / FINER):
+        finer = replace(task, margin=margin)
+        slacks = _least_slacks(finer, clock)
+        if slacks is None:
+            break
+        across, broken = slacks
+        left_out = [rule for rule, slack in zip(task.rules, broken, strict=True) if slack > LEAST]
+        kept = tuple(rule for rule, slack in zip(task.rules, broken, strict=True) if slack <= LEAST)
+        loose = frozenset(rule.relation for rule, slack in zip(task.rules, across, strict=True) if slack > LEAST)
+        if best is None or len(left_out) < len(best[1]) or len(loose) < len(best[0].by_centres):
+            best = finer.with_rules(kept, loose), left_out
+        if not left_out and not loose:
+            break
+    return best or (task.with_rules(()), list(task.rules))
+
+
+def obstacle(task: Task, rule: Rule, clock: Deadline) -> Obstacle:
+    """Why a rule cannot hold beside the rules of a task, which can hold together."""
+    task = replace(task, by_centres=task.by_centres | {rule.relation})
+    against = _priced_rules(task, rule, clock)
+    for candidate in list(against):
+        fewer = [other for other in against if other is not candidate]
+        if clock.left > 0 and not _feasible(task, [*fewer, rule], clock):
+            against = fewer
+    together = (*against, rule)
+    ends = {end for one in together for end in one.ends}
+    fixed = tuple(sorted(end for end in ends if task.given[end]))
+    free = replace(task, given=np.zeros(task.count, bool))
+    blamed = fixed if fixed and _feasible(free, together, clock) else ()
+    return Obstacle(rule, together, blamed)
+
+
+def _least_slacks(task: Task, clock: Deadline) -> tuple[np.ndarray, np.ndarray] | None:
+    """By how much each rule must fail [R]: across, where its centres hold, and altogether."""
+    programme = LinearProgramme()
+    columns = add_boxes(programme, task, range(task.count))
+    across, broken = [], []
+    for rule in task.rules:
+        broken.append(programme.column(cost=BROKEN))
+        across.append(programme.column(cost=ACROSS))
+        add_rule(programme, columns, rule, task.margin, [(broken[-1], 1.0)], by_centres=True)
+        if rule.meaning != INSIDE:
+            add_rule(programme, columns, rule, task.margin, [(across[-1], 1.0), (broken[-1], 1.0)])
+    values = programme.solve(clock.left).values
+    return None if values is None else (values[across], values[broken])
+
+
+def _priced_rules(task: Task, rule: Rule, clock: Deadline) -> list[Rule]:
+    """Rules of a task that together keep another rule from holding."""
+    programme = LinearProgramme()
+    columns = add_boxes(programme, task, range(task.count))
+    slack = programme.column(cost=1.0)
+    add_rule(programme, columns, rule, task.margin, [(slack, 1.0)], by_centres=True)
+    owner: dict[int, Rule] = {}
+    for other in task.rules:
+        rows = add_rule(programme, columns, other, task.margin, by_centres=other.relation in task.by_centres)
+        owner |= dict.fromkeys(rows, other)
+    priced = {id(owner[row]): owner[row] for row in programme.binding_rows(clock.left) if row in owner}
+    return list(priced.values())
+
+
+def _feasible(task: Task, rules: Sequence[Rule], clock: Deadline) -> bool:
+    """Whether some rules can hold together, by their centres where the task says so; True if time is up."""
+    programme = LinearProgramme()
+    columns = add_boxes(programme, task, sorted({end for rule in rules for end in rule.ends}))
+    for rule in rules:
+        add_rule(programme, columns, rule, task.margin, by_centres=rule.relation in task.by_centres)
+    return not programme.solve(clock.left).infeasible
