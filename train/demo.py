@@ -14,12 +14,12 @@ from sg_models.drawing.graph_drawing import draw_scene_graph
 from sg_models.drawing.label_font import font_for
 from sg_models.files.whole_file import whole_file
 from sg_models.graph.scene_graph import SceneGraph
+from sg_models.verification.verdict import Verdict
 from train.bases.load import load_base
 from train.conditioning.sampling import draw_graphs, starting_noise
 from train.conditioning.trained_adapter import load_variant
 from train.data.graph_sources import read_graphs
 from train.data.known_datasets import DatasetOptions, open_dataset
-from train.data.verdict import Verdict
 from train.report.metrics import judge_all
 from train.report.picture_grid import to_pil
 from train.running.command_line import run

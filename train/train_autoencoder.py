@@ -17,10 +17,11 @@ from torch import Tensor, nn
 
 from sg_models.bases import sg_mini
 from sg_models.files.safetensors_file import read_weights, write_weights
+from sg_models.verification.shapes.silhouettes import SIDE
 from train.bases.sg_mini_checkpoint import is_sg_mini, load_sg_mini
 from train.data.dataset import TRAIN, VALIDATION
 from train.data.graph_samples import sample_rng
-from train.data.shapes.scene import SIDE, ShapeObject, relation_between
+from train.data.shapes.scene import ShapeObject, relation_between
 from train.data.shapes.shapes_dataset import ShapesSplit
 from train.data.spatial_relations import INSIDE
 from train.report.picture_grid import save_grid

@@ -21,11 +21,12 @@ from transformers import CLIPTextConfig, CLIPTextModelWithProjection
 
 from sg_models.bases import sg_mini
 from sg_models.files.safetensors_file import write_weights
+from sg_models.verification.shapes.silhouettes import SIDE
 from train.bases.clip_tokenizer import clip_tokenizer, token_ids
 from train.bases.sg_mini_checkpoint import load_text_model, replace_text_model
 from train.data.dataset import TRAIN, VALIDATION
 from train.data.graph_samples import sample_rng
-from train.data.shapes.scene import SIDE, web_caption
+from train.data.shapes.scene import web_caption
 from train.data.shapes.shapes_dataset import ShapesSplit
 from train.objectives.picture_tower import SIDE as PART
 from train.objectives.picture_tower import PictureTower, as_input, shrink

@@ -8,8 +8,8 @@ from PIL import Image
 
 from sg_models.bases import sg_mini
 from sg_models.drawing.graph_drawing import draw_scene_graph
+from sg_models.verification.shapes.oracle import judge
 from train.data.graph_sources import read_graphs
-from train.data.shapes.oracle import judge
 from train.data.shapes.scene import render, scene, seeds
 from train.demo import GRAPHS, LINE, MARGIN, RIGHT, SCALE, WRONG, Config, _row, main
 

@@ -8,10 +8,10 @@ import pytest
 from PIL import Image
 
 from sg_models.graph.scene_graph import SceneGraph, SceneObject
+from sg_models.verification.shapes.oracle import Detection
+from sg_models.verification.verdict import Verdict
 from train.conditioning.conditioners import GSAConditioner
-from train.data.shapes.oracle import Detection
 from train.data.shapes.shapes_dataset import Shapes
-from train.data.verdict import Verdict
 from train.evaluate import Config, at_side, default_metrics, load, main
 from train.report.metrics import METRICS, judge_all, result_table, summary, with_interval
 from train.running.command_line import UsageError

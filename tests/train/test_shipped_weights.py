@@ -6,6 +6,7 @@ import torch
 
 from sg_models.bases import sg_mini
 from sg_models.files.safetensors_file import read_weights
+from sg_models.verification.shapes.oracle import judge
 from train.bases.base_model import BaseModel
 from train.bases.load import load_base
 from train.bases.model_folders import CHECKPOINTS
@@ -14,7 +15,6 @@ from train.conditioning.sampling import draw_graphs, starting_noise
 from train.conditioning.trained_adapter import NO_ADAPTER, load_variant, variant_files
 from train.data.graph_samples import GraphSamples
 from train.data.graph_variation import without_boxes
-from train.data.shapes.oracle import judge
 from train.data.shapes.scene import scene, seeds
 from train.data.shapes.shapes_dataset import ShapesSplit
 from train.losses.layout_losses import share_obeying

@@ -11,8 +11,9 @@ from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModelWithProjection
 
 from sg_models.bases import sg_mini
+from sg_models.verification.shapes.silhouettes import COLOURS
 from train.bases.sg_mini_checkpoint import load_sg_mini, load_text_model
-from train.data.shapes.scene import COLOURS, web_caption
+from train.data.shapes.scene import web_caption
 from train.data.shapes.shapes_dataset import ShapesSplit
 from train.train_text_encoder import PART, TEMPERATURE, Config, Pairs, PictureTower, contrastive_loss, main
 

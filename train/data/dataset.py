@@ -12,7 +12,7 @@ import numpy as np
 from torch import Tensor
 
 from sg_models.graph.scene_graph import SceneGraph
-from train.data.verdict import Verdict
+from sg_models.verification.verdict import Verdict
 from train.running.command_line import UsageError
 
 TRAIN, VALIDATION = "train", "val"  # splits that every data set has

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from sg_models.adapters.phrase_features import Features, RememberedPhrases, phrase_features
 from sg_models.graph.scene_graph import SceneGraph
+from sg_models.verification.verdict import Verdict
 from train.bases.base_model import BaseModel
 from train.data.sample_order import POOL
 from train.data.shard_files import (
@@ -31,7 +32,6 @@ from train.data.shard_files import (
     nested_path,
     read_origin,
 )
-from train.data.verdict import Verdict
 from train.running.command_line import UsageError
 
 OPEN_SHARDS = 2 * POOL + 1  # those of two pools, where a batch lies on the border; one more for samples read in order

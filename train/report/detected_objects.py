@@ -13,8 +13,8 @@ import numpy as np
 
 from sg_models.graph.scene_graph import Relation, SceneGraph
 from sg_models.graph.spatial_wordings import spatial_meaning
+from sg_models.verification.detection import DetectedObject, Detector, known_names, plain
 from train.data.spatial_relations import spatial_relation
-from train.report.detection import DetectedObject, Detector
 from train.report.metrics import with_interval
 from train.report.picture_metric import DrawnPictures, Figures
 
@@ -42,7 +42,7 @@ class DetectedGraphs:
         for graph, pictures in zip(drawn.graphs, drawn.pictures, strict=True):
             tally = Tally()
             for picture in pictures:
-                known = known_names(graph, self.detector)
+                known = known_names(graph, self.detector.names)
                 seen = self.detector.detect(picture, known) if known else []
                 count_objects(graph, seen, known, tally)
                 count_relations(graph, seen, known, tally)
@@ -64,17 +64,6 @@ class DetectedGraphs:
             "objects without a name that the detector knows": f"{unknown} of {unknown + decided}, in no figure",
             "relations that no box decides": f"{undecided} of {undecided + related}, in no figure",
         }
-
-
-def plain(name: str) -> str:
-    """A name as detectors know it."""
-    return " ".join(name.casefold().replace("_", " ").split())
-
-
-def known_names(graph: SceneGraph, detector: Detector) -> list[str]:
-    """The distinct names of a graph's objects that a detector knows, sorted."""
-    names = {plain(thing.name) for thing in graph.objects}
-    return sorted(names if detector.names is None else names & detector.names)
 
 
 def count_objects(graph: SceneGraph, seen: Sequence[DetectedObject], known: Sequence[str], tally: Tally) -> None:

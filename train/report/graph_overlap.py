@@ -13,7 +13,7 @@ import numpy as np
 
 from sg_models.graph.graph_files import GraphFileError, read_source
 from sg_models.graph.scene_graph import SceneGraph, SceneGraphError
-from train.report.detected_objects import plain
+from sg_models.verification.detection import plain
 from train.report.metrics import with_interval
 from train.report.picture_folder import picture_name
 from train.report.picture_metric import DrawnPictures, Figures

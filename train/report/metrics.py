@@ -7,9 +7,9 @@ import numpy as np
 from scipy import stats
 
 from sg_models.graph.scene_graph import SceneGraph
+from sg_models.verification.verdict import Verdict
 from train.data.dataset import Dataset
 from train.data.spatial_relations import is_nested
-from train.data.verdict import Verdict
 from train.running.command_line import UsageError
 
 METRICS = ("object recall", "attribute binding", "relation accuracy", "exact graph")

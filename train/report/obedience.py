@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from sg_models.verification.verdict import Verdict
 from train.data.dataset import Dataset, Split
-from train.data.verdict import Verdict
 from train.report.metrics import judge_all, summary
 from train.report.picture_metric import DrawnPictures, Figures
 

@@ -13,7 +13,7 @@ from PIL import Image
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from sg_models.graph.scene_graph import SceneGraph
-from train.report.detected_objects import plain
+from sg_models.verification.detection import plain
 from train.report.graph_overlap import GraphWords
 from train.report.network_files import Source
 from train.running.command_line import UsageError

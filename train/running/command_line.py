@@ -10,6 +10,7 @@ import tyro
 from sg_models.files.safetensors_file import WeightsFileError
 from sg_models.graph.graph_files import GraphFileError
 from sg_models.graph.scene_graph import SceneGraphError
+from sg_models.verification.detector_error import DetectorError
 
 Options = TypeVar("Options")
 SIGNALLED = 128  # an exit code that says so, the signal's number added
@@ -41,7 +42,7 @@ def in_words() -> Iterator[None]:
     """
     try:
         yield
-    except (UsageError, GraphFileError, SceneGraphError, WeightsFileError, OSError) as error:
+    except (UsageError, DetectorError, GraphFileError, SceneGraphError, WeightsFileError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except Interrupted as interrupted:

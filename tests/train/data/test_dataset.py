@@ -12,6 +12,7 @@ from sg_models.adapters.layout_adapter import LayoutAdapter
 from sg_models.adapters.phrase_features import RememberedPhrases
 from sg_models.adapters.variants import PHRASE_ENCODERS
 from sg_models.graph.scene_graph import Relation
+from sg_models.verification.shapes.silhouettes import SIDE
 from train.conditioning.phrase_encoders import ENCODERS, ClipPhrases
 from train.data.dataset import TRAIN
 from train.data.graph_samples import GraphSamples
@@ -20,7 +21,6 @@ from train.data.latents import split_latents
 from train.data.prepared.preparation import prepare
 from train.data.prepared.preparer import PrepareOptions
 from train.data.prepared.preparers import PREPARERS, find_source
-from train.data.shapes.scene import SIDE
 from train.data.shapes.shapes_dataset import Shapes, ShapesSplit
 from train.objectives.layout import LayoutLosses, LayoutSizes, adapter_sizes
 from train.running.command_line import UsageError

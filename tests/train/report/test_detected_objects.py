@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from sg_models.graph.scene_graph import Relation, SceneGraph, SceneObject
+from sg_models.verification.detection import DetectedObject
 from train.report.detected_objects import OOR, RELATIONS, DetectedGraphs, holds
-from train.report.detection import DetectedObject
 from train.report.picture_metric import DrawnPictures
 
 LEFT, RIGHT, AROUND = (0, 40, 10, 50), (80, 40, 90, 50), (0, 0, 100, 100)
@@ -14,7 +14,7 @@ LEFT, RIGHT, AROUND = (0, 40, 10, 50), (80, 40, 90, 50), (0, 0, 100, 100)
 class Scripted:
     """Sees in each picture what its first pixel tells it to."""
 
-    names, threshold = None, 0.5
+    names, attributes, threshold = None, None, 0.5
 
     def __init__(self, *answers: list[DetectedObject]) -> None:
         self.answers = answers

@@ -7,7 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from train.report.detectors import GroundingDino, Owl, open_detector
+from sg_models.verification.detector_error import DetectorError
+from sg_models.verification.open_vocabulary import GroundingDino, Owl, detector_of
+from sg_models.verification.shapes.oracle import ShapesOracle
+from train.report.detectors import open_detector
 from train.report.network_files import Source
 from train.running.command_line import UsageError
 
@@ -51,7 +54,7 @@ def test_boxes_of_grounding_dino_get_the_name_whose_words_they_fit(networks: Pat
 
 
 def test_more_names_than_grounding_dino_reads_are_refused(networks: Path):
-    with pytest.raises(UsageError, match="reads 256 tokens at once"):
+    with pytest.raises(DetectorError, match="reads 256 tokens at once"):
         open_detector(Source(str(networks / "dino"))).detect(PICTURE, ["dog"] * 200)
 
 
@@ -61,3 +64,12 @@ def test_what_is_no_detector_is_refused_in_words(networks: Path, tmp_path: Path)
             open_detector(Source(str(name)))
     with pytest.raises(UsageError, match="there is no file .*onnx"):
         open_detector(Source(str(tmp_path / "yolox.onnx")))
+
+
+def test_a_model_of_another_kind_is_refused_in_words():
+    with pytest.raises(DetectorError, match="kind detr is no detector .* OWLv2 or Grounding DINO"):
+        detector_of(SimpleNamespace(config=SimpleNamespace(model_type="detr")), None)
+
+
+def test_the_oracle_of_shapes_is_a_detector_by_name():
+    assert isinstance(open_detector(Source("shapes")), ShapesOracle)

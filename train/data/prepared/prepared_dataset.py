@@ -10,9 +10,9 @@ from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from sg_models.graph.scene_graph import SceneGraph
+from sg_models.verification.verdict import Verdict
 from train.data.dataset import TRAIN
 from train.data.prepared.records import Record, RecordFile, read_report, unpack_mask
-from train.data.verdict import Verdict
 from train.running.command_line import UsageError
 
 FINGERPRINTED = 16  # records and pictures: what was made of others is made anew

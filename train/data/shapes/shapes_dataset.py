@@ -10,10 +10,11 @@ from torch import Tensor
 from tqdm import tqdm
 
 from sg_models.graph.scene_graph import SceneGraph
-from train.data.shapes.oracle import judge
-from train.data.shapes.scene import Scene, render, scene, seeds, stencil
+from sg_models.verification.shapes.oracle import judge
+from sg_models.verification.shapes.silhouettes import stencil
+from sg_models.verification.verdict import Verdict
+from train.data.shapes.scene import Scene, render, scene, seeds
 from train.data.spatial_relations import nests
-from train.data.verdict import Verdict
 
 FINGERPRINTED = 16  # pictures: Shapes may change, and what was made of it with it
 

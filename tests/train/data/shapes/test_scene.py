@@ -7,19 +7,14 @@ from functools import lru_cache
 import numpy as np
 import pytest
 
+from sg_models.verification.shapes.silhouettes import COLOURS, RADII, SHAPES, SIDE, extent, outline
 from train.data.shapes.scene import (
-    COLOURS,
     HELD_OUT_PAIRS,
     HELD_OUT_TRIPLES,
-    RADII,
     SEEDS_PER_SPLIT,
-    SHAPES,
-    SIDE,
     SPLITS,
     Scene,
     ShapeObject,
-    extent,
-    outline,
     relation_between,
     render,
     scene,

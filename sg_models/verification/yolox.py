@@ -7,15 +7,18 @@ that is otherwise 114.
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 from PIL import Image
 
-from train.report.detection import DetectedObject, without_duplicates
-from train.running.command_line import UsageError
+from .detection import DetectedObject, without_duplicates
+from .detector_error import DetectorError
 
 STRIDES = (8, 16, 32)
 PADDING = 114
 THRESHOLD = 0.3
+NO_RUNTIME = (
+    "{name} is an ONNX file, and the Python package onnxruntime, which runs those, is not there ({error}): pip install "
+    "onnxruntime, into the Python that this runs in"
+)
 COCO_NAMES = (
     "person|bicycle|car|motorcycle|airplane|bus|train|truck|boat|traffic light|fire hydrant|stop sign|parking meter|"
     "bench|bird|cat|dog|horse|sheep|cow|elephant|bear|zebra|giraffe|backpack|umbrella|handbag|tie|suitcase|frisbee|"
@@ -30,25 +33,30 @@ class Yolox:
     """Detects COCO's 80 classes; any other name it does not know."""
 
     names: frozenset[str] | None = frozenset(COCO_NAMES)
+    attributes: frozenset[str] | None = None
 
     def __init__(self, path: Path, threshold: float | None = None) -> None:
-        """Raises `UsageError` for a file that is no YOLOX of 80 classes."""
+        """Raises `DetectorError` for a file that is no YOLOX of 80 classes, and where onnxruntime is missing."""
+        try:
+            import onnxruntime  # which ComfyUI does not bring
+        except ImportError as error:
+            raise DetectorError(NO_RUNTIME.format(name=path.name, error=error)) from error
         self.threshold = THRESHOLD if threshold is None else threshold
         try:
             self.session = onnxruntime.InferenceSession(path, providers=onnxruntime.get_available_providers())
         except Exception as error:  # onnxruntime has errors of its own for each of its ways to fail
-            raise UsageError(f"{path} cannot be read as an ONNX file: {str(error)[:200]}") from error
+            raise DetectorError(f"{path} cannot be read as an ONNX file: {str(error)[:200]}") from error
         (taken, *_), (given, *_) = self.session.get_inputs(), self.session.get_outputs()
         self.side, columns = taken.shape[-1], given.shape[-1]
         if not isinstance(self.side, int) or columns != 5 + len(COCO_NAMES):
-            raise UsageError(f"{path} takes {taken.shape} and gives {given.shape}; a YOLOX gives [1, N, 85]")
+            raise DetectorError(f"{path} takes {taken.shape} and gives {given.shape}; a YOLOX gives [1, N, 85]")
         self.input = taken.name
 
     def detect(self, picture: np.ndarray, names: list[str]) -> list[DetectedObject]:
         """Those of `names` that are seen in a picture, uint8 [H, W, 3]; boxes in its pixels."""
         square, scale = letterbox(picture, self.side)
         (raw,) = self.session.run(None, {self.input: square})
-        boxes, scores = decode(raw[0], self.side)
+        boxes, scores = decode(np.asarray(raw)[0], self.side)
         best = scores.argmax(axis=1)
         seen = [
             DetectedObject(COCO_NAMES[best[k]], tuple((boxes[k] / scale).tolist()), float(scores[k, best[k]]))

@@ -5,24 +5,28 @@ inside another, or touching it, is seen as one of its own; a piece's shape is th
 piece's box, fits best.
 """
 
-import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from sg_models.graph.scene_graph import SceneGraph, SceneObject
-from train.data.shapes.scene import COLOURS, RADII, SHAPES, SIDE, extent, stencil
-from train.data.spatial_relations import Box, Point, spatial_relation
-from train.data.verdict import Verdict
+from ...graph.scene_graph import SceneGraph
+from ...graph.spatial_relations import Box, Point
+from ..detection import DetectedObject
+from ..report import Finding, Outcome
+from ..verdict import Verdict
+from ..verify import verify
+from .silhouettes import COLOURS, RADII, SHAPES, SIDE, extent, stencil
 
+ORACLE = "shapes"  # where detectors are named
 FOREGROUND_DISTANCE = 40.0  # RGB distance from the background; the palest colour, cyan, has about 110
 MIN_PIXELS = 60  # the smallest object, a star of radius 11, covers about 135
 MIN_FIT = 0.6  # intersection over union with the best silhouette; below, the piece is no shape at all
 SIZE_LIMIT = (RADII["small"][1] + RADII["large"][0]) / 2
-MAX_CANDIDATES = 7  # of one shape, the largest ones: every assignment is tried, and their number grows like n!
+NO_SHAPE = "blob"  # what a piece is called that is no shape
 NAMES = tuple(COLOURS)
 PALETTE = np.array([COLOURS[name] for name in NAMES], np.float32)
 
@@ -44,13 +48,29 @@ def detect(picture: np.ndarray) -> tuple[Detection, ...]:
     background = np.median(rgb.reshape(-1, 3), axis=0)
     foreground = np.linalg.norm(rgb - background, axis=-1) > FOREGROUND_DISTANCE
     nearest = np.linalg.norm(rgb[:, :, None] - PALETTE, axis=-1).argmin(axis=-1)  # [H, W]
-    pieces, count = ndimage.label(foreground)
+    pieces, count = _parts(foreground)
     found = []
     for piece in range(1, count + 1):
         mask = pieces == piece
         if mask.sum() >= MIN_PIXELS:
             found += _objects_of(mask, nearest, rgb)
     return tuple(sorted(found, key=lambda d: -(d.box[2] - d.box[0]) * (d.box[3] - d.box[1])))
+
+
+class ShapesOracle:
+    """The oracle as a detector. A world has nothing but its shapes, so that whatever is in a picture is seen."""
+
+    names: frozenset[str] | None = frozenset(SHAPES)
+    attributes: frozenset[str] | None = frozenset({*COLOURS, *RADII})
+    threshold = MIN_FIT
+
+    def detect(self, picture: np.ndarray, names: list[str] | None = None) -> list[DetectedObject]:
+        """Everything in a picture, uint8 [H, W, 3], whatever `names` are asked for; boxes in its pixels.
+
+        A picture of another size than the world's is brought to that first.
+        """
+        scale = np.array(picture.shape[1::-1]) / SIDE
+        return [_object(thing, scale) for thing in detect(_at_world_size(picture))]
 
 
 def judge(picture: np.ndarray, graph: SceneGraph) -> Verdict:
@@ -61,20 +81,33 @@ def judge(picture: np.ndarray, graph: SceneGraph) -> Verdict:
     the world's is brought to that first: boxes are in the world's pixels.
     """
     detections = detect(_at_world_size(picture))
-    best = max(_assignments(graph, detections), key=lambda matched: _score(graph, matched))
-    bound, related = _bound(graph, best), _related(graph, best)
-    return Verdict(detections, best, bound, related)
+    seen = [_object(thing, np.ones(2)) for thing in detections]
+    report = verify(graph, seen, ShapesOracle.names, ShapesOracle.attributes)
+    matched = tuple(None if place is None else detections[place] for place in report.matched)
+    described = (finding or there for there, finding in zip(report.objects, report.attributes, strict=True))
+    return Verdict(detections, matched, _hold(described), _hold(report.relations))
+
+
+def _hold(findings: Iterable[Finding]) -> tuple[bool, ...]:
+    return tuple(finding.outcome is Outcome.HOLDS for finding in findings)
+
+
+def _object(thing: Detection, scale: np.ndarray) -> DetectedObject:
+    """What the detection is called elsewhere, in pixels `scale` (x, y) times the world's."""
+    (x, y), (x0, y0, x1, y1) = scale, thing.box
+    return DetectedObject(
+        thing.shape or NO_SHAPE,
+        (x0 * x, y0 * y, x1 * x, y1 * y),
+        1.0,
+        frozenset({thing.colour, thing.size}),
+        (thing.centroid[0] * x, thing.centroid[1] * y),
+    )
 
 
 def _at_world_size(picture: np.ndarray) -> np.ndarray:
     if picture.shape[:2] == (SIDE, SIDE):
         return picture
     return np.asarray(Image.fromarray(picture).resize((SIDE, SIDE), Image.Resampling.BOX))
-
-
-def relation_of(subject: Detection, object_: Detection) -> str:
-    """What one detection is to another, by sg2im's rule."""
-    return spatial_relation(subject.box, object_.box, subject.centroid, object_.centroid)
 
 
 def _objects_of(mask: np.ndarray, nearest: np.ndarray, rgb: np.ndarray) -> list[Detection]:
@@ -88,11 +121,17 @@ def _objects_of(mask: np.ndarray, nearest: np.ndarray, rgb: np.ndarray) -> list[
     assigned = np.array(colours)[distance.argmin(axis=-1)]
     found = []
     for colour in colours:
-        parts, count = ndimage.label(mask & (assigned == colour))
+        parts, count = _parts(mask & (assigned == colour))
         for part in range(1, count + 1):
             silhouette = parts == part
             if silhouette.sum() >= MIN_PIXELS and (core[colour] & silhouette).any():
-                found.append(_describe(ndimage.binary_fill_holes(silhouette), NAMES[colour]))
+                found.append(_describe(np.asarray(ndimage.binary_fill_holes(silhouette)), NAMES[colour]))
+    return found
+
+
+def _parts(mask: np.ndarray) -> tuple[np.ndarray, int]:
+    """The connected parts of a mask, numbered from 1, and how many there are."""
+    found: Any = ndimage.label(mask)
     return found
 
 
@@ -104,7 +143,8 @@ def _describe(silhouette: np.ndarray, colour: str) -> Detection:
     shape = max(fits, key=lambda s: fits[s])
     ex0, ey0, ex1, ey1 = extent(shape)
     radius = ((x1 - x0) / (ex1 - ex0) + (y1 - y0) / (ey1 - ey0)) / 2
-    cy, cx = ndimage.center_of_mass(silhouette)
+    centroid: Any = ndimage.center_of_mass(silhouette)
+    cy, cx = centroid
     return Detection(
         shape if fits[shape] >= MIN_FIT else None,
         colour,
@@ -116,49 +156,3 @@ def _describe(silhouette: np.ndarray, colour: str) -> Detection:
 
 def _overlap(a: np.ndarray, b: np.ndarray) -> float:
     return float((a & b).sum() / (a | b).sum())
-
-
-Matching = tuple[Detection | None, ...]
-
-
-def _assignments(graph: SceneGraph, detections: tuple[Detection, ...]) -> Iterator[Matching]:
-    """Every way to give the objects of each shape detections of that shape, as many as there are of both."""
-    per_shape = []
-    for name in {o.name for o in graph.objects}:
-        places = [i for i, o in enumerate(graph.objects) if o.name == name]
-        seen: list[Detection | None] = [d for d in detections if d.shape == name][:MAX_CANDIDATES]
-        # an object that nothing is left for gets None; with more seen than wanted, some stay over
-        padded = seen + [None] * max(0, len(places) - len(seen))
-        per_shape.append([(places, choice) for choice in set(itertools.permutations(padded, len(places)))])
-    return (_merged(len(graph.objects), parts) for parts in itertools.product(*per_shape))
-
-
-def _merged(count: int, parts: tuple[tuple[list[int], tuple[Detection | None, ...]], ...]) -> Matching:
-    matched: list[Detection | None] = [None] * count
-    for places, choice in parts:
-        for place, detection in zip(places, choice, strict=True):
-            matched[place] = detection
-    return tuple(matched)
-
-
-def _score(graph: SceneGraph, matched: Matching) -> tuple[int, int]:
-    # all assignments find the same number of objects
-    return sum(_bound(graph, matched)), sum(_related(graph, matched))
-
-
-def _bound(graph: SceneGraph, matched: Matching) -> tuple[bool, ...]:
-    return tuple(d is not None and _has_attributes(d, o) for d, o in zip(matched, graph.objects, strict=True))
-
-
-def _has_attributes(detection: Detection, thing: SceneObject) -> bool:
-    return set(thing.attributes) <= {detection.colour, detection.size}
-
-
-def _related(graph: SceneGraph, matched: Matching) -> tuple[bool, ...]:
-    holds = []
-    for relation in graph.relations:
-        subject, object_ = matched[relation.subject], matched[relation.object]
-        holds.append(
-            subject is not None and object_ is not None and relation_of(subject, object_) == relation.predicate
-        )
-    return tuple(holds)

@@ -8,11 +8,11 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from sg_models.graph.scene_graph import Relation, SceneGraph, SceneObject
+from sg_models.verification.detection import DetectedObject, without_duplicates
+from sg_models.verification.detector_error import DetectorError
+from sg_models.verification.yolox import COCO_NAMES, Yolox, decode, letterbox
 from train.report.detected_objects import OOR, RELATIONS, DetectedGraphs
-from train.report.detection import DetectedObject, without_duplicates
 from train.report.picture_metric import DrawnPictures
-from train.report.yolox import COCO_NAMES, Yolox, decode, letterbox
-from train.running.command_line import UsageError
 
 NANO = Path(__file__).resolve().parents[4] / "shared/data/detector-yolox-nano/yolox_nano.onnx"
 needs_nano = pytest.mark.skipif(not NANO.exists(), reason="the detector's file, ../shared/data, is not here")
@@ -113,5 +113,5 @@ def test_a_threshold_hides_what_is_less_certain():
 
 def test_a_file_that_is_no_onnx_is_refused_in_words(tmp_path: Path):
     (tmp_path / "model.onnx").write_bytes(b"nothing")
-    with pytest.raises(UsageError, match="cannot be read as an ONNX file"):
+    with pytest.raises(DetectorError, match="cannot be read as an ONNX file"):
         Yolox(tmp_path / "model.onnx")

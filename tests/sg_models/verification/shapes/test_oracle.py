@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 from sg_models.graph.scene_graph import Relation, SceneGraph, SceneObject
-from train.data.shapes.oracle import Detection, detect, judge, relation_of
-from train.data.shapes.scene import SHAPES, Scene, ShapeObject, render, scene, seeds
+from sg_models.verification.shapes.oracle import Detection, detect, judge
+from sg_models.verification.shapes.silhouettes import SHAPES
+from sg_models.verification.verify import relation_of
+from train.data.shapes.scene import Scene, ShapeObject, render, scene, seeds
 from train.data.spatial_relations import spatial_relation
 
 FRESH = 70_000_000  # past anything that is trained on

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from train.data.spatial_relations import Box
+from ..graph.spatial_relations import Box
 
 
 class Detection(Protocol):

@@ -1,0 +1,1 @@
+"""Whether pictures obey their graphs: detectors, what they see, and reports on it."""
