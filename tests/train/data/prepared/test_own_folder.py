@@ -148,6 +148,22 @@ def test_it_is_prepared_anew_only_where_something_changed(data: Path):
         prepared(data)
 
 
+def test_latents_are_told_apart_where_a_later_picture_came_in_or_is_gone(data: Path):
+    """Latents are kept by place: with one picture fewer, all after it would have another picture's."""
+    for i in range(10, 40):
+        add(data, f"picture {i}.png")
+    prepared(data)
+    whole = open_dataset(DatasetOptions("folder", data)).split("train", 100)
+    records, before = [whole.records[place].id for place in range(len(whole.graphs))], whole.fingerprint()
+    assert len(records) > 20
+    for path in data.glob(f"{Path(records[-2]).stem}.*"):
+        path.unlink()
+    prepared(data, overwrite=True)
+    fewer = open_dataset(DatasetOptions("folder", data)).split("train", 100)
+    assert [fewer.records[place].id for place in range(len(fewer.graphs))] == [*records[:-2], records[-1]]
+    assert fewer.fingerprint() != before
+
+
 def test_a_layout_trains_on_it(data: Path, sg_mini_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory):
     prepared(data)
     AcceleratorState._reset_state(True)
