@@ -70,7 +70,8 @@ def _nearest_task(
     """The task of the proposal that breaks the rules least, of some that the prior makes."""
     rng = np.random.default_rng(seed)
     proposals = PROPOSALS if rules else 1
-    tasks = [new_task(graph, prior.sample(graph, rng, aspect), aspect, rules, ties) for _ in range(proposals)]
+    samples = prior.samples(graph, rng, aspect, proposals)
+    tasks = [new_task(graph, proposal, aspect, rules, ties) for proposal in samples]
     return min(tasks, key=lambda task: task.failure())
 
 

@@ -18,23 +18,27 @@ NEAR = 0.15  # standard deviation, in parts of the picture, from what an object 
 class PlainPrior:
     """Centres anywhere, near what they have to do with; sides log-normal around an equal share of the picture."""
 
-    def sample(self, graph: SceneGraph, rng: np.random.Generator, aspect: float) -> Proposal:
+    def samples(self, graph: SceneGraph, rng: np.random.Generator, aspect: float, count: int) -> list[Proposal]:
         """See `Prior`."""
-        count = len(graph.objects)
-        usual = np.clip(np.sqrt(AREA_SHARE / count), SMALLEST_SIDE, LARGEST_SIDE)
-        scale = rng.normal(0, SPREAD[2:].mean(), (count, 1))
-        ratio = rng.normal(0, RATIO_SPREAD, count) - np.log(aspect)
-        sides = np.clip(usual * np.exp(scale + np.stack([ratio, -ratio], axis=1) / 2), 0.02, 0.9)  # [O, 2]
-        centres = rng.random((count, 2))
-        rules, ties = read_rules(graph)
-        for rule in rules:
-            if rule.meaning == INSIDE:
-                sides[rule.first] = np.minimum(sides[rule.first], INNER * sides[rule.second])
-        for tie in ties:
-            centres[tie.subject] = centres[tie.object] + rng.normal(0, NEAR, 2)
-        centres = np.clip(centres, sides / 2, 1 - sides / 2)
-        boxes = np.concatenate([centres - sides / 2, centres + sides / 2], axis=1)
-        for place, thing in enumerate(graph.objects):
-            if thing.box is not None:
-                boxes[place] = thing.box
-        return Proposal(boxes, np.tile(SPREAD, (count, 1)))
+        return [_sample(graph, rng, aspect) for _ in range(count)]
+
+
+def _sample(graph: SceneGraph, rng: np.random.Generator, aspect: float) -> Proposal:
+    count = len(graph.objects)
+    usual = np.clip(np.sqrt(AREA_SHARE / count), SMALLEST_SIDE, LARGEST_SIDE)
+    scale = rng.normal(0, SPREAD[2:].mean(), (count, 1))
+    ratio = rng.normal(0, RATIO_SPREAD, count) - np.log(aspect)
+    sides = np.clip(usual * np.exp(scale + np.stack([ratio, -ratio], axis=1) / 2), 0.02, 0.9)  # [O, 2]
+    centres = rng.random((count, 2))
+    rules, ties = read_rules(graph)
+    for rule in rules:
+        if rule.meaning == INSIDE:
+            sides[rule.first] = np.minimum(sides[rule.first], INNER * sides[rule.second])
+    for tie in ties:
+        centres[tie.subject] = centres[tie.object] + rng.normal(0, NEAR, 2)
+    centres = np.clip(centres, sides / 2, 1 - sides / 2)
+    boxes = np.concatenate([centres - sides / 2, centres + sides / 2], axis=1)
+    for place, thing in enumerate(graph.objects):
+        if thing.box is not None:
+            boxes[place] = thing.box
+    return Proposal(boxes, np.tile(SPREAD, (count, 1)))

@@ -23,6 +23,6 @@ class Proposal:
 class Prior(Protocol):
     """A distribution of boxes, from which a random number generator samples."""
 
-    def sample(self, graph: SceneGraph, rng: np.random.Generator, aspect: float) -> Proposal:
-        """A sample for `graph`, given its boxes, in a picture whose width is `aspect` times its height."""
+    def samples(self, graph: SceneGraph, rng: np.random.Generator, aspect: float, count: int) -> list[Proposal]:
+        """So many samples for `graph`, given its boxes, in a picture whose width is `aspect` times its height."""
         ...
