@@ -38,6 +38,7 @@ from train.losses.layout_losses import box_figures
 from train.report.comparison_figure import draw_comparison
 from train.report.comparison_page import CEILING, Comparison, Row, markdown, title, write_csv
 from train.report.metrics import METRICS, judge_all, verdict_counts, with_interval
+from train.report.page_sections import with_sections_of
 from train.report.picture_grid import to_pil
 from train.running.command_line import run
 from train.running.precision import autocast, resolve
@@ -275,8 +276,10 @@ def main(config: Config) -> None:
     data = open_dataset(config)
     text = markdown(found, dataset=data.title, **settings)
     print(text)
-    with whole_file(config.docs / "results.md") as file:
-        file.write_text(text, "utf-8")
+    results = config.docs / "results.md"
+    with whole_file(results) as file:
+        earlier = results.read_text("utf-8") if results.exists() else ""
+        file.write_text(with_sections_of(text, earlier), "utf-8")
     write_csv(found, config.docs / "results.csv")
     shown = [without_boxes(graph) for graph in data.split(data.test_splits[0], SHOWN).graphs]
     titles = {name: title(name) for name in variants if name != CEILING}
