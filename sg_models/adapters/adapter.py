@@ -94,8 +94,8 @@ def _check_fits(file: Adapter, make: Callable[..., Module], tensors: Mapping[str
         )
 
 
-def write_adapter(path: Path, adapter: Adapter) -> None:
-    """Writes an adapter file, in the tensors' own dtype."""
+def write_adapter(path: Path, adapter: Adapter, licence: str | None = "Apache-2.0") -> None:
+    """Writes an adapter file, in the tensors' own dtype; without a `licence` for weights of others."""
     fields = {
         "format": FORMAT,
         "kind": adapter.kind,
@@ -113,8 +113,7 @@ def write_adapter(path: Path, adapter: Adapter) -> None:
         "modelspec.title": path.stem,
         "modelspec.prediction_type": "v" if adapter.prediction_type == V_PREDICTION else "epsilon",
         "modelspec.date": datetime.now(timezone.utc).date().isoformat(),
-        "modelspec.license": "Apache-2.0",
-    }
+    } | ({"modelspec.license": licence} if licence else {})
     write_weights(path, adapter.state_dict, {PREFIX + k: v for k, v in fields.items()} | model_spec)
 
 

@@ -81,9 +81,13 @@ class GSAAdapter(nn.Module):
         """Whether it places objects without a box. If not, they have the null box, as they had in training."""
         return self.config.get("places_objects", True)
 
+    def encode(self, graphs: GraphBatch) -> tuple[Tensor, Tensor]:
+        """Features of a batch's objects [O, G] and of its relations [R, G]."""
+        return self.graph_encoder(graphs.x, graphs.edge_attr, graphs.edge_index)
+
     def forward(self, graphs: GraphBatch) -> Tensor:
         """A batch of graphs → grounding tokens [B, T, D + 5]."""
-        objects, relations = self.graph_encoder(graphs.x, graphs.edge_attr, graphs.edge_index)
+        objects, relations = self.encode(graphs)
         return self.ground(objects, relations, graphs)
 
     def ground(self, objects: Tensor, relations: Tensor, graphs: GraphBatch) -> Tensor:
@@ -103,7 +107,7 @@ class GSAAdapter(nn.Module):
             raise SceneGraphError(
                 "this adapter was trained without boxes and cannot place objects; give every object a box"
             )
-        objects, relations = self.graph_encoder(graphs.x, graphs.edge_attr, graphs.edge_index)
+        objects, relations = self.encode(graphs)
         return keep_given(self.box_predictor(objects, relations, graphs), graphs)
 
     def tokens(self, graphs: Sequence[SceneGraph], features: Sequence[Features]) -> Tensor:

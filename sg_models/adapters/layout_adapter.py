@@ -70,14 +70,18 @@ class LayoutAdapter(nn.Module):
         """What places objects without a box; adapter files call it `layout.box`."""
         return self.layout.box
 
+    def encode(self, graphs: GraphBatch) -> tuple[Tensor, Tensor]:
+        """Features of a batch's objects [O, G] and of its relations [R, G]."""
+        return self.graph_encoder(graphs.x, graphs.edge_attr, graphs.edge_index)
+
     def forward(self, graphs: GraphBatch, size: tuple[int, int]) -> Layout:
         """A batch of graphs → its layout, with maps of `size` (h, w)."""
-        objects, relations = self.graph_encoder(graphs.x, graphs.edge_attr, graphs.edge_index)
+        objects, relations = self.encode(graphs)
         return self.layout(objects, relations, graphs, size)
 
     def predict_boxes(self, graphs: GraphBatch) -> Tensor:
         """A box for each object of a batch, the given ones kept: [O, 4]."""
-        objects, relations = self.graph_encoder(graphs.x, graphs.edge_attr, graphs.edge_index)
+        objects, relations = self.encode(graphs)
         return keep_given(self.box_predictor(objects, relations, graphs), graphs)
 
     def check_fits(self, graph: SceneGraph) -> None:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 GSA, LAYOUT_CONTROLNET, STRUCTURE_CLIP = "gsa", "layout-controlnet", "structure-clip"
 LAYOUT = "layout"  # a pretrained layout, from which the ControlNet's training starts
 GSA_START = "gsa-start"  # gated self-attention alone, from which training starts
-KINDS = (GSA, LAYOUT_CONTROLNET, STRUCTURE_CLIP, LAYOUT, GSA_START)
+GLIGEN = "gligen"  # GLIGEN's public weights, which need no training here
+KINDS = (GSA, LAYOUT_CONTROLNET, STRUCTURE_CLIP, LAYOUT, GSA_START, GLIGEN)
 
 # phrase encoders, as adapter files and --phrases call them; Structure-CLIP is a kind of file and what it encodes with
 CLIP, BERT = "clip", "bert"

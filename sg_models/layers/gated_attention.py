@@ -7,8 +7,8 @@ between self-attention and cross-attention of every transformer block. α = β =
 leaves its base bit for bit as it was.
 
 A grounding token is seen from inside its box alone: the instance-masked attention of InstanceDiffusion's UniFusion
-(Wang et al. 2024). GLIGEN leaves it to training that a position finds the tokens of its place; where all boxes are the
-whole picture, the layer is GLIGEN's.
+(Wang et al. 2024). GLIGEN leaves it to training that a position finds the tokens of its place; without masks, the layer
+is GLIGEN's.
 """
 
 import math
@@ -24,11 +24,11 @@ from .fourier import fourier_features
 
 TOKEN_EXTRAS = 5  # channels of a token after its content: its box (x0, y0, x1, y1), and 1 where it is valid
 
-# attention(q, k, v, heads, mask): q [B, N, H·d], k and v [B, M, H·d], mask additive [B, 1, N, M] → [B, N, H·d]
-Attention = Callable[[Tensor, Tensor, Tensor, int, Tensor], Tensor]
+# attention(q, k, v, heads, mask): q [B, N, H·d], k and v [B, M, H·d], mask additive [B, 1, N, M] or None → [B, N, H·d]
+Attention = Callable[[Tensor, Tensor, Tensor, int, Tensor | None], Tensor]
 
 
-def scaled_dot_product_attention(q: Tensor, k: Tensor, v: Tensor, heads: int, mask: Tensor) -> Tensor:
+def scaled_dot_product_attention(q: Tensor, k: Tensor, v: Tensor, heads: int, mask: Tensor | None) -> Tensor:
     """PyTorch's attention, in the calling convention that the hosts share (see `Attention`)."""
     q, k, v = (rearrange(t, "b n (h d) -> b h n d", h=heads) for t in (q, k, v))
     return rearrange(F.scaled_dot_product_attention(q, k, v, attn_mask=mask), "b h n d -> b n (h d)")
@@ -53,7 +53,7 @@ class _Attention(nn.Module):
         self.to_v = operations.Linear(width, width, bias=False, **factory)
         self.to_out = nn.Sequential(operations.Linear(width, width, **factory))
 
-    def forward(self, x: Tensor, context: Tensor, mask: Tensor) -> Tensor:
+    def forward(self, x: Tensor, context: Tensor, mask: Tensor | None) -> Tensor:
         return self.to_out(self.attention(self.to_q(x), self.to_k(context), self.to_v(context), self.heads, mask))
 
 
@@ -161,10 +161,12 @@ class Grounding:
 
     That is the mask of each size, made once: at 64 × 64 positions one takes 67 MB per row. With `skip_padding` the
     layers run on those rows alone that have any valid token; the others are left as they are. Finding them out makes
-    a GPU wait once per call, so ask for it only where there are such rows.
+    a GPU wait once per call, so ask for it only where there are such rows. Without `masked` every token of these rows
+    is seen from everywhere, as GLIGEN has it.
     """
 
-    def __init__(self, tokens: Tensor, skip_padding: bool = False) -> None:
+    def __init__(self, tokens: Tensor, skip_padding: bool = False, masked: bool = True) -> None:
+        self.masked = masked
         self.rows: Tensor | None = None
         if skip_padding:
             valid = (tokens[..., -1] > 0).any(dim=1)  # [B]
@@ -172,8 +174,10 @@ class Grounding:
         self.tokens = tokens if self.rows is None else tokens[self.rows]
         self._masks: dict[tuple[tuple[int, int], torch.dtype], Tensor] = {}
 
-    def mask(self, size: tuple[int, int], dtype: torch.dtype) -> Tensor:
-        """`attention_mask` of the tokens at h·w = N positions: [B, 1, N, N + T]."""
+    def mask(self, size: tuple[int, int], dtype: torch.dtype) -> Tensor | None:
+        """`attention_mask` of the tokens at h·w = N positions: [B, 1, N, N + T]; None where nothing is masked."""
+        if not self.masked:
+            return None
         if (size, dtype) not in self._masks:
             self._masks[size, dtype] = attention_mask(self.tokens, size, dtype)
         return self._masks[size, dtype]

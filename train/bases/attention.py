@@ -20,7 +20,8 @@ def train_attention(unet: UNet2DConditionModel) -> Attention:
     return _matmul_attention
 
 
-def _matmul_attention(q: Tensor, k: Tensor, v: Tensor, heads: int, mask: Tensor) -> Tensor:
+def _matmul_attention(q: Tensor, k: Tensor, v: Tensor, heads: int, mask: Tensor | None) -> Tensor:
     q, k, v = (rearrange(t, "b n (h d) -> b h n d", h=heads) for t in (q, k, v))
-    scores = q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5 + mask  # [B, H, N, M]
+    scores = q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5  # [B, H, N, M]
+    scores = scores if mask is None else scores + mask
     return rearrange(scores.softmax(dim=-1).to(v.dtype) @ v, "b h n d -> b n (h d)")
