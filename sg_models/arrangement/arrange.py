@@ -8,20 +8,16 @@ from ..graph.contradictions import MAX_SAID
 from ..graph.scene_graph import SceneGraph
 from .contradictory_rules import without_contradictions
 from .deadline import Deadline
-from .nesting import Nesting, wrong_nestings
-from .obstacles import obstacle, satisfiable
-from .placement import Apart, place
+from .obstacles import obstacle
 from .plain_prior import PlainPrior
 from .prior import Prior
 from .reasons import Reasons
-from .rules import LEAST, Rule, Tie, centres_hold, read_rules, rule_holds
-from .separation import kept_apart
+from .rules import Rule, Tie, centres_hold, read_rules, rule_holds
+from .solver import solve
 from .task import Task, cornered, new_task
 
 SECONDS = 1.6  # that may pass at most; graphs of a picture take hundredths of one
 PROPOSALS = 6  # of the prior, of which the one that breaks the rules least is taken
-ROUNDS = 3  # of keeping objects apart
-CUTS = 6  # rounds of keeping boxes from nesting
 MOST_SEED = 2**64
 
 
@@ -60,8 +56,11 @@ def arrange(graph: SceneGraph, seed: int, aspect: float = 1.0, prior: Prior | No
         reasons.contradiction(left_out, path)
     task = _nearest_task(graph, seed, aspect, prior or PlainPrior(), rules, ties)
     task = _with_settled(task, reasons)
-    boxes = _boxes(task, np.random.default_rng((seed, 1)), reasons, clock)
-    return _outcome(graph, boxes, task.size, every, ties, reasons)
+    solved = solve(task, np.random.default_rng((seed, 1)), clock)
+    for rule in solved.left_out[:MAX_SAID]:
+        if clock.left > 0:
+            reasons.obstacle(obstacle(solved.task, rule, clock))
+    return _outcome(graph, solved.boxes, task.size, every, ties, reasons)
 
 
 def _nearest_task(
@@ -85,52 +84,6 @@ def _with_settled(task: Task, reasons: Reasons) -> Task:
         elif not centres_hold(rule, boxes):
             reasons.given((rule,), rule.ends, rule.relation)
     return task.with_rules(tuple(open_rules))
-
-
-def _boxes(task: Task, rng: np.random.Generator, reasons: Reasons, clock: Deadline) -> np.ndarray:
-    """Boxes [O, 4] in parts of a picture of area 1, by as many of the task's rules as can hold."""
-    places = place(task, (), (), clock.left)
-    if places is None:
-        task, left_out = satisfiable(task, clock)
-        for rule in left_out[:MAX_SAID]:
-            reasons.obstacle(obstacle(task, rule, clock))
-        places = place(task, (), (), clock.left)
-    if places is None:
-        places = task.target
-    places, apart = _apart(task, places, rng, clock)
-    return _unnested(task, places, apart, clock)
-
-
-def _apart(task: Task, places: np.ndarray, rng: np.random.Generator, clock: Deadline) -> tuple[np.ndarray, list[Apart]]:
-    """The places [O, 4] when objects are kept apart, and those that are."""
-    apart: list[Apart] = []
-    for _ in range(ROUNDS):
-        more = kept_apart(task, places, apart, rng)
-        further = place(task, [*apart, *more], (), clock.left) if more and clock.left > 0 else None
-        if further is None:
-            break
-        places, apart = further, [*apart, *more]
-    return places, apart
-
-
-def _unnested(task: Task, places: np.ndarray, apart: list[Apart], clock: Deadline) -> np.ndarray:
-    """The boxes [O, 4] of places, moved where one lies inside another that it has a direction to."""
-    cuts: list[Nesting] = []
-    for _ in range(CUTS):
-        boxes = _snapped(task, places)
-        wrong = [cut for cut in wrong_nestings(task.rules, boxes) if cut not in cuts]
-        further = place(task, apart, [*cuts, *wrong], clock.left) if wrong and clock.left > 0 else None
-        if further is None:
-            return boxes
-        places, cuts = further, [*cuts, *wrong]
-    return _snapped(task, places)
-
-
-def _snapped(task: Task, places: np.ndarray) -> np.ndarray:
-    """The boxes [O, 4] of places; what is at the picture's edge within the solver's precision is at it."""
-    boxes, edge = cornered(places), np.tile(task.size, 2)
-    boxes = np.where(boxes < LEAST, 0.0, np.where(boxes > edge - LEAST, edge, boxes))
-    return np.where(task.given[:, None], cornered(task.target), boxes)
 
 
 def _outcome(

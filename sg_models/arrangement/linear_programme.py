@@ -1,4 +1,4 @@
-"""Linear programmes for HiGHS, as scipy has it: columns with bounds and costs, rows that sum to at least something."""
+"""Linear programmes for HiGHS, as scipy has it: columns with bounds and costs, and rows."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,6 +7,9 @@ import numpy as np
 from scipy.optimize import Bounds, LinearConstraint, linprog, milp
 from scipy.sparse import csr_array
 
+LARGE = 5000  # columns
+GAP = 0.05  # relative to the least cost: nearer than that no choice of integers needs to come
+NODES = 100  # of the tree of such choices, at most
 Terms = Sequence[tuple[int, float]]  # column and factor
 
 
@@ -19,7 +22,7 @@ class Solution:
 
 
 class LinearProgramme:
-    """min Σ cost · column, with every row Σ factor · column between its bounds."""
+    """min Σ cost · column, with a bound for the Σ factor · column of every row."""
 
     def __init__(self) -> None:
         self.low: list[float] = []
@@ -40,28 +43,45 @@ class LinearProgramme:
         self.integer.append(int(integer))
         return len(self.low) - 1
 
-    def row(self, terms: Terms, low: float, high: float = np.inf) -> int:
-        """A new row; its number."""
+    def row(self, terms: Terms, low: float, is_equal: bool = False) -> int:
+        """A new row, which is at least `low` or equal to it; its number."""
         for column, factor in terms:
             self._columns.append(column)
             self._factors.append(factor)
         self._starts.append(len(self._columns))
         self.row_low.append(low)
-        self.row_high.append(high)
+        self.row_high.append(low if is_equal else np.inf)
         return len(self.row_low) - 1
 
     def solve(self, seconds: float) -> Solution:
-        """The best values, found within a time."""
-        columns = np.array([self.low, self.high])
-        rows = np.array([self.row_low, self.row_high])
+        """The best values, found within a time: by simplex or, of a large programme, by interior points."""
+        if seconds <= 0:
+            return Solution(None)
+        if len(self.low) > LARGE and not any(self.integer):
+            return self._interior(seconds)
         found = milp(
             self.cost,
             integrality=self.integer if any(self.integer) else None,
-            bounds=Bounds(*columns),
-            constraints=LinearConstraint(self._matrix(), *rows) if self.row_low else None,
-            options={"time_limit": max(seconds, 0.01)},
+            bounds=Bounds(*np.array([self.low, self.high])),
+            constraints=LinearConstraint(self._matrix(), *np.array([self.row_low, self.row_high])),
+            options={"time_limit": seconds, "mip_rel_gap": GAP, "node_limit": NODES},
         )
         return Solution(found.x, infeasible=found.status == 2)
+
+    def _interior(self, seconds: float) -> Solution:
+        matrix, low, high = self._matrix(), np.array(self.row_low), np.array(self.row_high)
+        equal = low == high
+        found = linprog(
+            self.cost,
+            A_ub=-matrix[~equal],
+            b_ub=-low[~equal],
+            A_eq=matrix[equal],
+            b_eq=low[equal],
+            bounds=np.stack([self.low, self.high], axis=1),
+            method="highs-ipm",
+            options={"time_limit": seconds},
+        )
+        return Solution(found.x if found.status == 0 else None, infeasible=found.status == 2)
 
     def binding_rows(self, seconds: float) -> list[int]:
         """The rows without which the least cost would be lower; all must have a lower bound alone."""

@@ -32,23 +32,25 @@ class Obstacle:
     given: tuple[int, ...]
 
 
-def satisfiable(task: Task, clock: Deadline) -> tuple[Task, list[Rule]]:
-    """The task with those rules that can hold together, if need be by their centres alone; and the rules left out."""
-    best = None
-    for margin in (task.margin, task.margin / FINER):
+def satisfiable(task: Task, clock: Deadline, may_be_finer: bool = True) -> tuple[Task, list[Rule], np.ndarray | None]:
+    """The task with those rules that can hold together, if need be by their centres alone, or by a smaller margin.
+
+    Beside it the rules that are left out, and places [O, 4] that obey the others; None if time was up.
+    """
+    best: tuple[Task, list[Rule], np.ndarray | None] | None = None
+    for margin in (task.margin, task.margin / FINER) if may_be_finer else (task.margin,):
         finer = replace(task, margin=margin)
-        slacks = _least_slacks(finer, clock)
-        if slacks is None:
+        found = _least_slacks(finer, clock)
+        if found is None:
             break
-        across, broken = slacks
-        left_out = [rule for rule, slack in zip(task.rules, broken, strict=True) if slack > LEAST]
-        kept = tuple(rule for rule, slack in zip(task.rules, broken, strict=True) if slack <= LEAST)
-        loose = frozenset(rule.relation for rule, slack in zip(task.rules, across, strict=True) if slack > LEAST)
-        if best is None or len(left_out) < len(best[1]) or len(loose) < len(best[0].by_centres):
-            best = finer.with_rules(kept, loose), left_out
+        left_out = [rule for rule, slack in zip(task.rules, found.broken, strict=True) if slack > LEAST]
+        kept = tuple(rule for rule, slack in zip(task.rules, found.broken, strict=True) if slack <= LEAST)
+        loose = frozenset(rule.relation for rule, slack in zip(task.rules, found.across, strict=True) if slack > LEAST)
+        if best is None or (len(left_out), len(loose)) < (len(best[1]), len(best[0].by_centres)):
+            best = finer.with_rules(kept, loose), left_out, found.places
         if not left_out and not loose:
             break
-    return best or (task.with_rules(()), list(task.rules))
+    return best or (task.with_rules(()), list(task.rules), None)
 
 
 def obstacle(task: Task, rule: Rule, clock: Deadline) -> Obstacle:
@@ -67,8 +69,17 @@ def obstacle(task: Task, rule: Rule, clock: Deadline) -> Obstacle:
     return Obstacle(rule, together, blamed)
 
 
-def _least_slacks(task: Task, clock: Deadline) -> tuple[np.ndarray, np.ndarray] | None:
-    """By how much each rule must fail [R]: across, where its centres hold, and altogether."""
+@dataclass(frozen=True)
+class _Slacks:
+    """By how much each rule fails [R], across alone and altogether, and the places [O, 4] where it does."""
+
+    across: np.ndarray
+    broken: np.ndarray
+    places: np.ndarray
+
+
+def _least_slacks(task: Task, clock: Deadline) -> _Slacks | None:
+    """The least failures of all rules together; None if time was up."""
     programme = LinearProgramme()
     columns = add_boxes(programme, task, range(task.count))
     across, broken = [], []
@@ -79,7 +90,9 @@ def _least_slacks(task: Task, clock: Deadline) -> tuple[np.ndarray, np.ndarray] 
         if rule.meaning != INSIDE:
             add_rule(programme, columns, rule, task.margin, [(across[-1], 1.0), (broken[-1], 1.0)])
     values = programme.solve(clock.left).values
-    return None if values is None else (values[across], values[broken])
+    if values is None:
+        return None
+    return _Slacks(values[across], values[broken], values[: 4 * task.count].reshape(-1, 4))
 
 
 def _priced_rules(task: Task, rule: Rule, clock: Deadline) -> list[Rule]:

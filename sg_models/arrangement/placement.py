@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..graph.spatial_wordings import INSIDE
+from .deadline import Deadline
 from .linear_programme import LinearProgramme
-from .nesting import Nesting, add_cut
+from .nesting import Firmness, Nesting, add_cut
 from .rule_rows import Columns, add_boxes, add_rule, edge
 from .task import Task
 
@@ -33,8 +34,17 @@ class Apart:
     axis: int
 
 
-def place(task: Task, apart: Sequence[Apart], nesting: Sequence[Nesting], seconds: float) -> np.ndarray | None:
-    """Centres and sides [O, 4]; None where the rules cannot hold, or time is up."""
+def place(
+    task: Task,
+    apart: Sequence[Apart],
+    nesting: Sequence[Nesting],
+    clock: Deadline,
+    firmness: Firmness = Firmness.NAMED_SIDE,
+) -> np.ndarray | None:
+    """Centres and sides [O, 4]; None where the rules cannot hold, or time is up.
+
+    `firmness` says what is asked of boxes that must not nest.
+    """
     programme = LinearProgramme()
     columns = add_boxes(programme, task, range(task.count))
     for free in np.flatnonzero(~task.given):
@@ -52,8 +62,8 @@ def place(task: Task, apart: Sequence[Apart], nesting: Sequence[Nesting], second
         ahead, behind = edge(columns, pair.second, pair.axis, 1.0, -1), edge(columns, pair.first, pair.axis, -1.0, 1)
         programme.row([*ahead, *behind, (overlap, 1.0)], GAP)
     for cut in nesting:
-        add_cut(programme, task, columns, cut)
-    values = programme.solve(seconds).values
+        add_cut(programme, task, columns, cut, firmness)
+    values = programme.solve(clock.left).values
     return None if values is None else values[: 4 * task.count].reshape(-1, 4)
 
 
@@ -66,7 +76,7 @@ def _pull(programme: LinearProgramme, task: Task, columns: Columns, place: int) 
         _near(programme, columns[place, part], target[part], 1 / (spread[part] * target[part]), USUAL_SIZES)
     longer, flatter = programme.column(cost=DISTORTION), programme.column(cost=DISTORTION)
     sides = [(columns[place, 2], 1 / target[2]), (columns[place, 3], -1 / target[3])]
-    programme.row([*sides, (longer, -1.0), (flatter, 1.0)], 0.0, 0.0)
+    programme.row([*sides, (longer, -1.0), (flatter, 1.0)], 0.0, is_equal=True)
 
 
 def _near(
@@ -79,7 +89,7 @@ def _near(
         terms.append((programme.column(0.0, reach, cost), -sign))
         if usual is not None:
             terms.append((programme.column(cost=DEAR * cost), -sign))
-    programme.row(terms, target, target)
+    programme.row(terms, target, is_equal=True)
 
 
 def _keep_offset(programme: LinearProgramme, task: Task, columns: Columns, one: int, other: int) -> None:
@@ -89,4 +99,4 @@ def _keep_offset(programme: LinearProgramme, task: Task, columns: Columns, one: 
         offset = float(task.target[one, axis] - task.target[other, axis])
         terms = [(columns[one, axis], 1.0), (columns[other, axis], -1.0)]
         more, less = programme.column(cost=1 / spread), programme.column(cost=1 / spread)
-        programme.row([*terms, (more, -1.0), (less, 1.0)], offset, offset)
+        programme.row([*terms, (more, -1.0), (less, 1.0)], offset, is_equal=True)

@@ -5,7 +5,7 @@ import numpy as np
 from ..graph.scene_graph import SceneGraph
 from ..graph.spatial_wordings import INSIDE
 from .prior import Proposal
-from .rules import read_rules
+from .rules import Rule, Tie, read_rules
 
 AREA_SHARE = 0.35  # of the picture, that all objects together take on average
 LARGEST_SIDE, SMALLEST_SIDE = 0.45, 0.06  # on average, in parts of the picture
@@ -20,17 +20,17 @@ class PlainPrior:
 
     def samples(self, graph: SceneGraph, rng: np.random.Generator, aspect: float, count: int) -> list[Proposal]:
         """See `Prior`."""
-        return [_sample(graph, rng, aspect) for _ in range(count)]
+        rules, ties = read_rules(graph)
+        return [_sample(graph, rules, ties, rng, aspect) for _ in range(count)]
 
 
-def _sample(graph: SceneGraph, rng: np.random.Generator, aspect: float) -> Proposal:
+def _sample(graph: SceneGraph, rules: list[Rule], ties: list[Tie], rng: np.random.Generator, aspect: float) -> Proposal:
     count = len(graph.objects)
     usual = np.clip(np.sqrt(AREA_SHARE / count), SMALLEST_SIDE, LARGEST_SIDE)
     scale = rng.normal(0, SPREAD[2:].mean(), (count, 1))
     ratio = rng.normal(0, RATIO_SPREAD, count) - np.log(aspect)
     sides = np.clip(usual * np.exp(scale + np.stack([ratio, -ratio], axis=1) / 2), 0.02, 0.9)  # [O, 2]
     centres = rng.random((count, 2))
-    rules, ties = read_rules(graph)
     for rule in rules:
         if rule.meaning == INSIDE:
             sides[rule.first] = np.minimum(sides[rule.first], INNER * sides[rule.second])
