@@ -4,7 +4,7 @@
     vg150-images/   annotations_{a,b}.json  predicates_{a,b}.json  objects.json  largest_box_edges.json
     v-coco/         instances_vcoco_{trainval,test}.json
 
-What is there is merged into one data set. VRD's test split is the test; of everything else a tenth validates.
+What is there is merged into one data set. VRD's and V-COCO's test splits are the test; of all else a tenth validates.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,8 +17,8 @@ from train.data.prepared.preparer import Counts, PrepareOptions, Scene, Source, 
 from train.data.prepared.sources_of_layouts import read_v_coco, read_vg150, read_vrd
 from train.running.command_line import UsageError
 
-TEST = "VRD's test split"
-TEST_WITHOUT_VRD = "val: VRD, whose test split it would be, is not in the folder"
+TEST = "the test splits of"
+NO_TEST = "val: VRD and V-COCO, whose test splits it would be, are not in the folder"
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,7 @@ class Origin:
     attribution: str
     test: tuple[str, ...] = ()
     """files that are for the test alone"""
+    read_test: Callable[[Path, Counts], Iterator[Scene]] | None = None
 
 
 ORIGINS = {
@@ -40,6 +41,7 @@ ORIGINS = {
         "VRD: MIT, as published with ReferringRelationships",
         "Lu et al., Visual Relationship Detection with Language Priors, ECCV 2016",
         ("annotations_test.json", "test_image_metadata.json"),
+        lambda folder, counts: read_vrd(folder, "test", counts),
     ),
     "vg150-images": Origin(
         (
@@ -52,10 +54,12 @@ ORIGINS = {
         "Krishna et al., Visual Genome, IJCV 2017; its 150 names: Xu et al., CVPR 2017",
     ),
     "v-coco": Origin(
-        ("instances_vcoco_trainval.json", "instances_vcoco_test.json"),
-        read_v_coco,
+        ("instances_vcoco_trainval.json",),
+        lambda folder, counts: read_v_coco(folder, "trainval", counts),
         "V-COCO: MIT; its boxes, of COCO: CC BY 4.0",
         "Gupta and Malik, Visual Semantic Role Labeling, 2015; Lin et al., Microsoft COCO, ECCV 2014",
+        ("instances_vcoco_test.json",),
+        lambda folder, counts: read_v_coco(folder, "test", counts),
     ),
 }
 
@@ -72,14 +76,22 @@ def prepare(options: PrepareOptions) -> Source:
 
     def read(counts: Counts) -> dict[str, SplitSource]:
         splits = {name: split_source(options.data, there, name == "val") for name in ("train", "val")}
-        if "vrd" in there:
-            splits["test"] = SplitSource(lambda counts: read_vrd(options.data / "vrd", "test", counts))
+        if tested:
+            splits["test"] = SplitSource(lambda counts: test_scenes(options.data, tested, counts))
         return splits
 
-    facts = {"from": list(there), "test": TEST if "vrd" in there else TEST_WITHOUT_VRD}
+    tested = {name: origin for name, origin in there.items() if origin.test}
+    facts = {"from": list(there), "test": f"{TEST} {', '.join(tested)}" if tested else NO_TEST}
     licence = "; ".join(origin.licence for origin in there.values())
     attribution = "; ".join(origin.attribution for origin in there.values())
     return Source("Layouts without pictures", licence, attribution, tuple(files), {}, read, facts)
+
+
+def test_scenes(data: Path, tested: dict[str, Origin], counts: Counts) -> Iterator[Scene]:
+    """What is for the test alone, of all data sets that have that, one after another."""
+    for name, origin in tested.items():
+        assert origin.read_test is not None
+        yield from origin.read_test(data / name, counts)
 
 
 def split_source(data: Path, there: dict[str, Origin], validation: bool) -> SplitSource:

@@ -138,21 +138,20 @@ def distinct(relations: list[tuple[int, str, int]], counts: Counts) -> list[tupl
     return kept
 
 
-def read_v_coco(folder: Path, counts: Counts) -> Iterator[Scene]:
-    """V-COCO's pictures with pairs of a person and an object."""
-    for part in ("trainval", "test"):
-        file = read_json(folder / f"instances_vcoco_{part}.json")
-        actions, names = file["classes"], file["objects"]
-        unknown = sorted(set(actions) - ACTIONS.keys())
-        if unknown:
-            raise UsageError(f"{folder} has actions that V-COCO has not: {', '.join(unknown)}; download it again")
-        for row in file["annotations"]:
-            if not row["boxes_h"]:
-                counts.leave_out("picture", "no pair of a person and an object")
-                continue
-            scene = v_coco_scene(row, [ACTIONS[action] for action in actions], names)
-            scene.relations = distinct(scene.relations, counts)
-            yield from small_enough(scene, counts)
+def read_v_coco(folder: Path, part: str, counts: Counts) -> Iterator[Scene]:
+    """V-COCO's pictures with pairs of a person and an object; `part` is trainval or test."""
+    file = read_json(folder / f"instances_vcoco_{part}.json")
+    actions, names = file["classes"], file["objects"]
+    unknown = sorted(set(actions) - ACTIONS.keys())
+    if unknown:
+        raise UsageError(f"{folder} has actions that V-COCO has not: {', '.join(unknown)}; download it again")
+    for row in file["annotations"]:
+        if not row["boxes_h"]:
+            counts.leave_out("picture", "no pair of a person and an object")
+            continue
+        scene = v_coco_scene(row, [ACTIONS[action] for action in actions], names)
+        scene.relations = distinct(scene.relations, counts)
+        yield from small_enough(scene, counts)
 
 
 def v_coco_scene(row: dict[str, Any], predicates: list[str], names: list[str]) -> Scene:

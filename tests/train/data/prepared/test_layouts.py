@@ -122,13 +122,13 @@ def test_each_file_of_vg150_has_its_own_predicates_and_the_same_ones_are_one(dat
 
 def test_v_coco_joins_a_person_to_what_it_does_something_with(data: Path):
     counts = Counts()
-    scene, *others = read_v_coco(data / "v-coco", counts)
-    assert [item.name for item in scene.things] == ["person", "horse"] and len(others) == 19
+    scene, *others = read_v_coco(data / "v-coco", "trainval", counts)
+    assert [item.name for item in scene.things] == ["person", "horse"] and len(others) == 9
     assert triples(scene) == [("person", "ride", "horse"), ("person", "hold", "horse")]
     assert scene.things[0].box == (100.5, 50.0, 200.5, 300.0)
     assert counts.to_dict() == {
-        "picture": {"no pair of a person and an object": 2},
-        "relation": {"one that an earlier one says": 20},
+        "picture": {"no pair of a person and an object": 1},
+        "relation": {"one that an earlier one says": 10},
     }
 
 
@@ -143,8 +143,8 @@ def test_sizes_of_coco_are_estimated_from_boxes(right: float, bottom: float, siz
 def test_graphs_with_more_objects_than_a_layout_takes_are_left_out(data: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(sources_of_layouts, "MOST_OBJECTS", 1)
     counts = Counts()
-    assert not list(read_v_coco(data / "v-coco", counts))
-    assert counts.left_out("picture", "more than 1 objects") == 20
+    assert not list(read_v_coco(data / "v-coco", "test", counts))
+    assert counts.left_out("picture", "more than 1 objects") == 10
 
 
 def prepared(data: Path, **changes: Any) -> dict[str, Any]:
@@ -152,16 +152,17 @@ def prepared(data: Path, **changes: Any) -> dict[str, Any]:
     return prepare(layouts.prepare(options), options)
 
 
-def test_all_are_merged_and_vrds_test_is_the_test(data: Path):
+def test_all_are_merged_and_their_tests_are_the_test(data: Path):
     report = prepared(data, crop="none")
     sizes = {name: split["pictures"] for name, split in report["splits"].items()}
-    assert sizes["train"] + sizes["val"] == 40 + 40 + 20 and sizes["test"] == 1 and sizes["val"] >= 3
-    assert report["facts"] == {"from": ["vrd", "vg150-images", "v-coco"], "test": "VRD's test split"}
+    assert sizes["train"] + sizes["val"] == 40 + 40 + 10 and sizes["test"] == 1 + 10 and sizes["val"] >= 3
+    assert report["facts"] == {"from": ["vrd", "vg150-images", "v-coco"], "test": "the test splits of vrd, v-coco"}
     # what is left out of all of them is counted once, though two splits are read from them
-    assert report["splits"]["train"]["left_out"]["picture"]["no pair of a person and an object"] == 2
+    assert report["splits"]["train"]["left_out"]["picture"]["no pair of a person and an object"] == 1
     dataset = open_dataset(DatasetOptions("layouts", data))
     ids = {name: {r.id for r in dataset.split(name, 1000).records} for name in ("train", "val", "test")}
     assert dataset.test_splits == ("test",) and not ids["train"] & ids["val"]
+    assert not any("COCO_test" in i for i in ids["train"] | ids["val"]) and "vrd/t.jpg" in ids["test"]
     assert all(for_validation(i) for i in ids["val"]) and not any(map(for_validation, ids["train"]))
 
 
@@ -169,7 +170,7 @@ def test_one_of_them_is_enough(data: Path):
     for name in ("vrd", "v-coco"):
         (data / name).rename(data / f"not {name}")
     report = prepared(data)
-    assert list(report["splits"]) == ["train", "val"] and report["facts"]["test"].startswith("val: VRD")
+    assert list(report["splits"]) == ["train", "val"] and report["facts"]["test"].startswith("val: VRD and V-COCO")
     assert "CC BY 4.0" in report["licence"] and "VRD" not in report["licence"]
 
 
@@ -208,5 +209,5 @@ def test_the_real_files_give_as_many_layouts_as_they_say():
         name for half in "ab" for name in json.loads((SHARED / f"vg150-images/predicates_{half}.json").read_text())
     }
     assert MERGED.keys() <= predicates
-    scenes = list(read_v_coco(SHARED / "v-coco", counts))
-    assert len(scenes) == 4969 + 4532
+    for part, pictures in (("trainval", 4969), ("test", 4532)):
+        assert len(list(read_v_coco(SHARED / "v-coco", part, counts))) == pictures
