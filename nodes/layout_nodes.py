@@ -6,7 +6,7 @@ from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io, ui
 from torch import Tensor
 
-from ..sg_models.graph.scene_graph import SceneGraph
+from .graph_boxes import core_boxes
 from .layout_control import DOWNSAMPLING, check_prompts, lay_out, with_layout
 from .loaded_adapter import LoadedLayoutControlNet, check_kind
 from .loaded_base import check_model
@@ -101,7 +101,7 @@ def predict(
     keep = comfy.model_management.intermediate_device()
     return (
         layout.control.to(keep),
-        core_boxes(graph, layout.boxes, width, height),
+        core_boxes(graph, layout.boxes.tolist(), width, height),
         masks.to(keep),
         image_tensor(draw_layout(graph, layout.boxes, (width, height))),
         image_tensor(semantic_map(classes, graph, (width, height))),
@@ -182,12 +182,3 @@ class SGControlNetApply(io.ComfyNode):
         both = (positive, negative) if on_negative else (positive,)
         controlled = with_layout(both, adapter, layout, control, strength, (start, end))
         return io.NodeOutput(*controlled, *(positive, negative)[len(both) :])
-
-
-def core_boxes(graph: SceneGraph, boxes: Tensor, width: int, height: int) -> list[dict]:
-    """Boxes [O, 4] as a frame of core's BOUNDING_BOX: in pixels from the top left, with the objects' phrases."""
-    frame = []
-    for thing, box in zip(graph.objects, boxes.tolist(), strict=True):
-        x0, y0, x1, y1 = (round(v * side) for v, side in zip(box, (width, height) * 2, strict=True))
-        frame.append({"x": x0, "y": y0, "width": max(x1 - x0, 1), "height": max(y1 - y0, 1), "label": thing.phrase})
-    return frame

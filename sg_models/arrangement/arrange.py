@@ -37,6 +37,16 @@ class Arrangement:
     broken: tuple[int, ...]
     reasons: tuple[str, ...]
 
+    def summary(self) -> str:
+        """How many relations hold, in words: "3 of 4 relations hold exactly, 1 does not; 2 are left to the prior"."""
+        rules = len(self.exact) + len(self.by_centres) + len(self.broken)
+        parts = [f"{len(self.exact)} of {rules} spatial relations hold exactly"] if rules else []
+        parts += [f"{len(self.by_centres)} by their centres"] if self.by_centres else []
+        parts += [f"{len(self.broken)} cannot hold"] if self.broken else []
+        parts += [f"{len(self.soft)} others as in real pictures"] if self.soft else []
+        count = len(self.graph.objects)
+        return "; ".join((f"{count} {'box' if count == 1 else 'boxes'}", *parts))
+
 
 def arrange(graph: SceneGraph, seed: int, aspect: float = 1.0, prior: Prior | None = None) -> Arrangement:
     """Gives every object of `graph` a box; boxes that it gives stay.

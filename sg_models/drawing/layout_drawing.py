@@ -44,6 +44,11 @@ def draw_layout(graph: SceneGraph, boxes: Tensor, size: tuple[int, int]) -> Imag
     return picture
 
 
+def draw_boxes(graph: SceneGraph, size: tuple[int, int]) -> Image.Image:
+    """A graph's objects at their boxes, with their phrases: `size` (width, height) pixels. All must have a box."""
+    return draw_layout(graph, Tensor([thing.box for thing in graph.objects]), size)
+
+
 def _area(box: Tensor) -> float:
     return float((box[2] - box[0]) * (box[3] - box[1]))
 
