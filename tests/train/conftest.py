@@ -98,6 +98,14 @@ def adapter_file(sg_mini_parts, tmp_path_factory: pytest.TempPathFactory) -> Pat
     return path
 
 
+@pytest.fixture(scope="session")
+def gligen_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """A base of a name as a diffusers folder, in its exact layout with few channels, with GLIGEN's layers."""
+    from small_stable_diffusion import write_small_stable_diffusion
+
+    return functools.cache(lambda name: write_small_stable_diffusion(tmp_path_factory.mktemp(name), name))
+
+
 TINY = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
 TINY_TEXT = TINY | {"vocab_size": 49408, "max_position_embeddings": 77}
 TINY_VISION = TINY | {"image_size": 32, "patch_size": 16}

@@ -1,5 +1,6 @@
-"""GLIGEN's weights as a start: our layers compute what diffusers' own do with them."""
+"""GLIGEN's weights as an adapter, and as a start: our layers compute what diffusers' own do with them."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -8,43 +9,37 @@ from accelerate import init_empty_weights
 from diffusers import DDIMScheduler, UNet2DConditionModel
 
 from sg_models.adapters.adapter import AdapterError, read_adapter
-from sg_models.adapters.variants import GSA_START
+from sg_models.adapters.gligen_adapter import build_gligen_adapter
+from sg_models.adapters.variants import GLIGEN, GSA_START
 from sg_models.bases import sg_mini
+from sg_models.files.safetensors_file import read_weights, write_weights
 from sg_models.layers.gated_attention import TOKEN_EXTRAS, GatedSelfAttentionBlocks, Grounding
 from train.bases.ldm_names import block_addresses
 from train.bases.stable_diffusion_2 import UNET
 from train.conditioning.grounded_unet import block_sizes
 from train.conditioning.initial_weights import start_from
-from train.convert_igligen import Config, main
+from train.convert_igligen import Config, gligen_tensors, main
 
 CONTEXT_DIM, TOKENS, SIZE = 1024, 5, (6, 4)
 PARAMETERS = 211.2e6  # of the gated self-attention in IGLIGEN's UNet for SD 2.1: 5 blocks of 320, 5 of 640, 6 of 1280
+HALF = 2e-3  # what the rounding of a float16 file may change
 
 
 @pytest.fixture(scope="module")
-def unet() -> UNet2DConditionModel:
-    """As small as SG-Mini's, with GLIGEN's layers, all of them random, and SD 2.1's width of text."""
-    torch.manual_seed(0)
-    sizes = sg_mini.UNET | {"cross_attention_dim": CONTEXT_DIM, "attention_type": "gated"}
-    unet = UNet2DConditionModel(**sizes).requires_grad_(False)
-    for block in block_addresses(unet).values():
-        for gate in (block.fuser.alpha_attn, block.fuser.alpha_dense):
-            gate.fill_(0.7)
-    return unet
+def source(gligen_folder: Callable[[str], Path]) -> Path:
+    """Stable Diffusion 2.1-base with few channels and GLIGEN's layers."""
+    return gligen_folder("sd21-base")
 
 
 @pytest.fixture(scope="module")
-def source(unet: UNet2DConditionModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("igligen")
-    unet.save_pretrained(folder / "unet")
-    DDIMScheduler(prediction_type="epsilon").save_pretrained(folder / "scheduler")
-    return folder
+def unet(source: Path) -> UNet2DConditionModel:
+    return UNet2DConditionModel.from_pretrained(source / "unet").requires_grad_(False)
 
 
 @pytest.fixture(scope="module")
 def start(source: Path) -> Path:
     out = source / "start.safetensors"
-    main(Config(str(source), out=out))
+    main(Config(str(source), start=True, out=out))
     return out
 
 
@@ -64,15 +59,49 @@ def test_our_layers_compute_what_gligens_do(unet: UNet2DConditionModel, start: P
         x = torch.randn(2, SIZE[0] * SIZE[1], block.norm1.normalized_shape[0])
         ours = module.gated_attention.block(address)(x, Grounding(tokens), SIZE)
         assert not torch.allclose(ours, x, atol=1e-2), "the gates are open"
-        half_weights = 2e-3  # the file is in float16
-        torch.testing.assert_close(ours, block.fuser(x, content), atol=half_weights, rtol=half_weights)
+        torch.testing.assert_close(ours, block.fuser(x, content), atol=HALF, rtol=HALF)
 
 
-def test_the_file_says_what_it_is(start: Path):
+def test_the_position_net_makes_the_tokens_that_diffusers_does(
+    source: Path, unet: UNet2DConditionModel, tmp_path: Path
+):
+    main(Config(str(source), out=tmp_path / "gligen.safetensors"))
+    file = read_adapter(tmp_path / "gligen.safetensors")
+    assert (file.kind, file.base, file.prediction_type) == (GLIGEN, "sd21-base", "epsilon")
+    boxes, phrases = torch.rand(1, 30, 4), torch.randn(1, 30, CONTEXT_DIM)
+    there = torch.arange(30)[None] < TOKENS
+    with torch.no_grad():
+        ours = build_gligen_adapter(file).position_net(phrases, boxes, there)
+        torch.testing.assert_close(ours, unet.position_net(boxes, there.float(), phrases), atol=HALF, rtol=HALF)
+
+
+def test_a_file_under_ldms_names_gives_the_same(source: Path, unet: UNet2DConditionModel, tmp_path: Path):
+    """Which of the two 2.x it is for has to be said."""
+    bare = tmp_path / "bare.safetensors"
+    write_weights(bare, gligen_tensors(unet.half()), {})
+    unet.float()
+    with pytest.raises(AdapterError, match="sd21-base or sd21"):
+        main(Config(str(bare)))
+    for given, out in ((Config(str(bare), base="sd21-base"), "bare"), (Config(str(source)), "folder")):
+        given.out = tmp_path / f"{out}-out.safetensors"
+        main(given)
+    one, other = (read_weights(tmp_path / f"{name}-out.safetensors") for name in ("bare", "folder"))
+    assert one[1] == {**other[1], "modelspec.title": "bare-out"}
+    assert one[0].keys() == other[0].keys() and all(torch.equal(one[0][name], other[0][name]) for name in one[0])
+    assert "modelspec.license" not in one[1], "they are somebody else's"
+
+
+def test_the_start_says_what_it_is(start: Path):
     file = read_adapter(start)
     assert (file.kind, file.base, file.prediction_type) == (GSA_START, "sd21-base", "epsilon")
+    assert not any(name.startswith("position_net") for name in file.state_dict)
     with pytest.raises(AdapterError, match="kind gsa-start"):
         file.check_kind("gsa")
+
+
+def test_another_base_than_the_folders_is_refused(source: Path, tmp_path: Path):
+    with pytest.raises(AdapterError, match="1024 numbers that predicts epsilon: sd21-base, so leave --base out"):
+        main(Config(str(source), base="sd21", out=tmp_path / "out.safetensors"))
 
 
 def test_a_unet_without_gligens_layers_is_refused_in_words(tmp_path: Path):
@@ -81,14 +110,6 @@ def test_a_unet_without_gligens_layers_is_refused_in_words(tmp_path: Path):
     with pytest.raises(AdapterError, match=r"no gated self-attention at input_blocks.1.1.*--source"):
         main(Config(str(tmp_path), out=tmp_path / "out.safetensors"))
     assert not (tmp_path / "out.safetensors").exists()
-
-
-def test_stable_diffusion_1_is_refused_in_words(source: Path, tmp_path: Path):
-    sizes = sg_mini.UNET | {"cross_attention_dim": 768, "attention_type": "gated"}
-    UNet2DConditionModel(**sizes).save_pretrained(tmp_path / "unet")
-    DDIMScheduler().save_pretrained(tmp_path / "scheduler")
-    with pytest.raises(AdapterError, match="768 numbers.*igligen-sd2.1"):
-        main(Config(str(tmp_path), out=tmp_path / "out.safetensors"))
 
 
 @pytest.mark.slow
@@ -101,7 +122,7 @@ def test_at_full_size_every_tensor_of_igligens_arrives(tmp_path: Path):
         parameter.normal_(std=0.02)
     unet.save_pretrained(tmp_path / "unet")
     DDIMScheduler(prediction_type="epsilon").save_pretrained(tmp_path / "scheduler")
-    main(Config(str(tmp_path), out=tmp_path / "start.safetensors"))
+    main(Config(str(tmp_path), start=True, out=tmp_path / "start.safetensors"))
     written = read_adapter(tmp_path / "start.safetensors").state_dict
     blocks = block_addresses(unet)
     assert len(blocks) == 16

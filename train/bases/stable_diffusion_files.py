@@ -12,6 +12,7 @@ import torch
 from accelerate import init_empty_weights
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from diffusers.loaders.single_file_utils import convert_ldm_vae_checkpoint
+from diffusers.utils import logging as diffusers_logging
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 from transformers.utils import logging as transformers_logging
@@ -119,6 +120,7 @@ def load_folder(generation: Generation, base: str, prediction_type: str | None) 
     """A diffusers folder, or what a hub id names. Of a UNet with GLIGEN's layers, the base alone is taken."""
     # transformers and diffusers warn about every unused key of a sub-folder
     transformers_logging.set_verbosity_error()
+    diffusers_logging.set_verbosity_error()
     try:
         scheduler = DDIMScheduler.from_pretrained(base, subfolder="scheduler")
     except OSError as error:

@@ -6,6 +6,7 @@ from typing import Any
 from diffusers import UNet2DConditionModel
 from torch import Tensor, nn
 
+from sg_models.adapters.gligen_adapter import GligenAdapter
 from sg_models.adapters.gsa_adapter import GSAAdapter
 from sg_models.layers.gated_attention import GatedSelfAttention, Grounding, visual_size
 from train.bases.ldm_names import block_addresses
@@ -33,12 +34,12 @@ class _Fuser:
         return self.layer(x, call.grounding, visual_size(x.shape[1], call.latent_size), call.strength)
 
 
-def _position_net(tokens: Tensor, size: tuple[int, int], strength: float, skip_padding: bool) -> _Call:
+def _position_net(tokens: Tensor, size: tuple[int, int], strength: float, skip_padding: bool, masked: bool) -> _Call:
     """Stands in for GLIGEN's position net, which diffusers' UNet calls with the caller's `gligen` arguments."""
-    return _Call(Grounding(tokens, skip_padding), size, strength)
+    return _Call(Grounding(tokens, skip_padding, masked), size, strength)
 
 
-def attach(unet: UNet2DConditionModel, adapter: GSAAdapter) -> None:
+def attach(unet: UNet2DConditionModel, adapter: GSAAdapter | GligenAdapter) -> None:
     """Puts an adapter's layers into a UNet; without `token_arguments` in a call, that call is the base's own."""
     blocks = block_addresses(unet)
     if tuple(blocks) != adapter.gated_attention.addresses:
@@ -51,13 +52,15 @@ def attach(unet: UNet2DConditionModel, adapter: GSAAdapter) -> None:
     unet.position_net = _position_net
 
 
-def token_arguments(tokens: Tensor, noisy: Tensor, strength: float = 1.0, skip_padding: bool = False) -> dict[str, Any]:
+def token_arguments(
+    tokens: Tensor, noisy: Tensor, strength: float = 1.0, skip_padding: bool = False, masked: bool = True
+) -> dict[str, Any]:
     """The UNet's arguments that carry grounding tokens [B, T, D + 5]; `noisy` is [B, 4, H, W].
 
-    `skip_padding` as for `Grounding`.
+    `skip_padding` and `masked` as for `Grounding`.
     """
     size = (noisy.shape[-2], noisy.shape[-1])
-    gligen = {"tokens": tokens, "size": size, "strength": strength, "skip_padding": skip_padding}
+    gligen = {"tokens": tokens, "size": size, "strength": strength, "skip_padding": skip_padding, "masked": masked}
     return {"cross_attention_kwargs": {"gligen": gligen}}
 
 

@@ -1,6 +1,6 @@
 """How strongly, and in which part of sampling, an adapter acts on the UNet: what *Apply …* nodes have as well."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor
@@ -16,17 +16,22 @@ class Influence:
     """`strength` as for `GatedSelfAttention`; `start` and `end` are parts of sampling, from 0 to 1.
 
     As in ComfyUI, parts are those of the noise schedule: at timestep t, (999 - t) / 999 of it is over. Outside start
-    and end, a call is the base's own and costs no more.
+    and end, a call is the base's own and costs no more. Without an `end`, the adapter's own holds, or that of sampling.
     """
 
     strength: float = 1.0
     start: float = 0.0
-    end: float = 1.0
+    end: float | None = None
+
+    def with_end(self, end: float) -> "Influence":
+        """The same with this end, where none was said."""
+        return self if self.end is not None else replace(self, end=end)
 
     def acts_at(self, timestep: Tensor) -> bool:
         """Whether a UNet call at this timestep, a scalar, gets anything of the graph."""
         done = 1 - float(timestep) / LAST_TIMESTEP
-        return self.strength != 0 and self.start < self.end and self.start <= done <= self.end
+        end = 1.0 if self.end is None else self.end
+        return self.strength != 0 and self.start < end and self.start <= done <= end
 
 
 @dataclass(kw_only=True)
@@ -37,14 +42,15 @@ class InfluenceOptions:
     """of the adapter's layers; 1 is what they were trained with"""
     start: float = 0.0
     """the part of sampling, from 0 to 1, after which the graph comes in"""
-    end: float = 1.0
-    """the part of sampling after which the graph is let go, and the base alone finishes the details"""
+    end: float | None = None
+    """the part of sampling after which the graph is let go, and the base alone finishes the details; if left out, 0.4
+    with GLIGEN's weights, and 1 otherwise"""
 
     def influence(self) -> Influence:
         """Raises `UsageError` for numbers that cannot be."""
         if self.strength < 0:
             raise UsageError("--strength must be at least 0")
-        if not 0 <= self.start <= self.end <= 1:
+        if not 0 <= self.start <= (1.0 if self.end is None else self.end) <= 1:
             raise UsageError("--start and --end are parts of sampling: 0 ≤ start ≤ end ≤ 1")
         return Influence(self.strength, self.start, self.end)
 

@@ -5,12 +5,14 @@ from pathlib import Path
 from diffusers import ControlNetModel
 from torch import Tensor
 
-from sg_models.adapters.adapter import Adapter, AdapterError, read_adapter
-from sg_models.adapters.gsa_adapter import build_gsa_adapter
+from sg_models.adapters.adapter import Adapter, AdapterError
+from sg_models.adapters.gligen_adapter import GligenAdapter, build_gligen_adapter
+from sg_models.adapters.gligen_file import read_adapter_or_gligen
+from sg_models.adapters.gsa_adapter import GSAAdapter, build_gsa_adapter
 from sg_models.adapters.layout_adapter import CONTROLNET, build_layout_adapter
 from sg_models.adapters.phrase_features import GraphFeatures
 from sg_models.adapters.structure_clip import build_knowledge
-from sg_models.adapters.variants import CAPTION_VARIANT, GSA, LAYOUT_CONTROLNET, VARIANTS, Variant
+from sg_models.adapters.variants import CAPTION_VARIANT, GLIGEN, GSA, LAYOUT_CONTROLNET, VARIANTS, Variant
 from sg_models.bases.known_bases import BASES
 from train.bases.base_model import BaseModel
 from train.bases.ldm_names import controlnet_ldm_names
@@ -22,6 +24,7 @@ from train.conditioning.conditioners import (
     LayoutConditioner,
     StructureClipConditioner,
 )
+from train.conditioning.gligen_conditioner import GligenConditioner
 from train.conditioning.grounded_unet import attach, block_sizes
 from train.conditioning.influence import Influence
 from train.conditioning.lora import load_lora
@@ -41,10 +44,10 @@ def load_variant(
     condition = _load(base, name, bert)
     if influence is None or influence == Influence():
         return condition
-    if not isinstance(condition, GSAConditioner | LayoutConditioner):
+    if not isinstance(condition, GSAConditioner | LayoutConditioner | GligenConditioner):
         raise AdapterError(
             f"({name}) has no strength, start or end: these are of adapters that act on the UNet apart from the "
-            "prompt, (iii) to (vii)"
+            "prompt, (iii) to (vii) and GLIGEN"
         )
     condition.influence = influence
     return condition
@@ -53,7 +56,7 @@ def load_variant(
 def _load(base: BaseModel, name: str, bert: str | None) -> Conditioner:
     if name in (NO_ADAPTER, CAPTION_VARIANT):
         return CaptionConditioner(base)
-    file = read_adapter(_adapter_path(base, name))
+    file = read_adapter_or_gligen(_adapter_path(base, name))
     file.check_base(base.name, base.prediction_type)
     if name in VARIANTS and VARIANTS[name].is_lora:
         return _with_lora(base, file, VARIANTS[name])
@@ -104,11 +107,20 @@ def _with_lora(base: BaseModel, file: Adapter, variant: Variant) -> StructureCli
 
 def _with_gsa(base: BaseModel, file: Adapter, encode: GraphFeatures) -> GSAConditioner:
     module = build_gsa_adapter(file)
+    _attach(base, file, module)
+    return GSAConditioner(base, module, encode)
+
+
+def _with_gligen(base: BaseModel, file: Adapter, encode: GraphFeatures) -> GligenConditioner:
+    module = build_gligen_adapter(file)
+    _attach(base, file, module)
+    return GligenConditioner(base, module, encode)
+
+
+def _attach(base: BaseModel, file: Adapter, module: GSAAdapter | GligenAdapter) -> None:
     if file.config["blocks"] != block_sizes(base.unet):
         raise AdapterError(f"{file.name} was made for a UNet of other sizes than {base.name}'s")
-    module.to(base.device).requires_grad_(False).eval()
-    attach(base.unet, module)
-    return GSAConditioner(base, module, encode)
+    attach(base.unet, module.to(base.device).requires_grad_(False).eval())
 
 
 def _with_controlnet(base: BaseModel, file: Adapter, encode: GraphFeatures) -> LayoutConditioner:
@@ -123,7 +135,7 @@ def _with_controlnet(base: BaseModel, file: Adapter, encode: GraphFeatures) -> L
 
 
 # what draws with an adapter file, by its kind
-INSTALL = {GSA: _with_gsa, LAYOUT_CONTROLNET: _with_controlnet}
+INSTALL = {GSA: _with_gsa, GLIGEN: _with_gligen, LAYOUT_CONTROLNET: _with_controlnet}
 
 
 def controlnet_state(file: Adapter, controlnet: ControlNetModel) -> dict[str, Tensor]:
