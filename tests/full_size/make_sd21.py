@@ -16,12 +16,13 @@ import torch
 import tyro
 from accelerate import init_empty_weights
 from diffusers import AutoencoderKL, UNet2DConditionModel
-from make_sd21_adapters import LORA, make_adapters
+from make_sd21_adapters import GLIGEN_FILE, LORA, make_adapters
 from torch import Tensor
 
 from sg_models.files.safetensors_file import write_weights
 from train.bases.ldm_names import UNET_PREFIX, ldm_names
-from train.bases.stable_diffusion_2 import AUTOENCODER, OPEN_CLIP_PREFIXES, TEXT_MODEL, UNET, load_checkpoint
+from train.bases.stable_diffusion_2 import OPEN_CLIP_PREFIXES, TEXT_MODEL, UNET, load_checkpoint
+from train.bases.stable_diffusion_files import AUTOENCODER
 
 CACHE = Path.home() / ".cache" / "scene-graph-conditioning" / "sd21-random"
 FLAVOURS = {"sd21-base": "epsilon", "sd21": "v_prediction"}
@@ -44,7 +45,7 @@ def checkpoint(folder: Path, name: str) -> Path:
 
 def is_complete(folder: Path) -> bool:
     """Whether `make` has finished there."""
-    return (folder / LORA).exists()  # what it writes last
+    return all((folder / name).exists() for name in (GLIGEN_FILE, LORA))  # what it writes last
 
 
 def shapes() -> dict[str, tuple[int, ...]]:
