@@ -30,9 +30,9 @@ import comfy.options  # noqa: E402
 
 comfy.options.enable_args_parsing()
 
-import comfy.gligen  # noqa: E402
 import comfy.sample  # noqa: E402
 import comfy.sd  # noqa: E402
+import core_ways  # noqa: E402
 import folder_paths  # noqa: E402
 import torch  # noqa: E402
 from comfy.patcher_extension import WrappersMP  # noqa: E402
@@ -41,7 +41,11 @@ from flops import flop_counter  # noqa: E402
 import nodes  # noqa: E402
 
 GRAPH = "small red dog | left of | large blue house\nlarge blue house | under | white cloud"
-BOXES = ((64, 64, 16, 96), (128, 96, 96, 64), (64, 48, 128, 16))  # width, height, x, y, for core's GLIGEN
+# for GLIGEN, and for core's nodes that take boxes
+PLACED = (
+    "small red dog @ 0.0625 0.375 0.3125 0.625 | left of | large blue house @ 0.375 0.25 0.875 0.625\n"
+    "large blue house | under | white cloud @ 0.5 0.0625 0.75 0.25"
+)
 CFG = 4.0
 SIZES = {(256, 1): 5, (256, 4): 3, (512, 1): 3, (512, 4): 2}  # side in pixels, batch: rounds
 STEPS = 10 if CUDA else 1
@@ -91,6 +95,8 @@ class Bench:
         self.positive, self.negative = (nodes.CLIPTextEncode().encode(self.clip, text)[0] for text in ("an image", ""))
         self.graph = pack("sg_models.graph.formats").parse_scene_graph(GRAPH)
         (self.gsa,) = run("SGAdapterLoader", adapter_name="gsa.safetensors")
+        self.placed = pack("sg_models.graph.formats").parse_scene_graph(PLACED)
+        (self.gligen,) = run("SGAdapterLoader", adapter_name="gligen.safetensors")
         (self.layout_adapter,) = run("SGAdapterLoader", adapter_name="controlnet.safetensors")
 
     def cases(self, side: int) -> dict[str, Case]:
@@ -98,40 +104,25 @@ class Bench:
             "base": Case(self.model, self.positive, self.negative),
             "ours: gated self-attention": self.attention(),
             "ours: the same, on_negative off": self.attention(on_negative=False),
-            "core: GLIGEN": self.gligen(),
+            "ours: GLIGEN's weights": self.attention(self.gligen, self.placed),
+            "core: GLIGEN": self.core(core_ways.gligen(self, side)),
+            "core: areas": self.core(core_ways.areas(self, side)),
+            "core: masks": self.core(core_ways.masks(self, side)),
             "ours: layout ControlNet": self.controlnet(side, on_negative=False),
             "ours: the same, on_negative on": self.controlnet(side, on_negative=True),
             "core: ControlNet": self.core_controlnet(side),
         }
 
-    def attention(self, **changes: Any) -> Case:
-        (embeds,) = run("GraphEncoder", scene_graph=self.graph, clip=self.clip, adapter=self.gsa)
+    def attention(self, adapter: Any = None, graph: Any = None, **changes: Any) -> Case:
+        adapter, graph = adapter or self.gsa, graph or self.graph
+        (embeds,) = run("GraphEncoder", scene_graph=graph, clip=self.clip, adapter=adapter)
         schedule = {"strength": 1.0, "start": 0.0, "end": 1.0} | changes
-        inputs = {"model": self.model, "adapter": self.gsa, "embeds": embeds}
+        inputs = {"model": self.model, "adapter": adapter, "embeds": embeds}
         prompts = {"positive": self.positive, "negative": self.negative}
         return Case(*run("GatedSelfAttentionPatch", **inputs, **prompts, **schedule))
 
-    def gligen(self) -> Case:
-        """Core's way: a box of text after the other, on the positive prompt."""
-        blocks = self.gsa.patcher.model.gated_attention
-        weights = {
-            f"{address}.fuser.{name}": tensor
-            for address in blocks.addresses
-            for name, tensor in blocks.block(address).state_dict().items()
-            if not name.startswith("position.")
-        }
-        net = comfy.gligen.PositionNet(1024, 1024)
-        weights |= {f"position_net.{name}": tensor for name, tensor in net.state_dict().items()}
-        gligen = comfy.gligen.load_gligen(weights)
-        assert len(gligen.module_list) == len(blocks.addresses)
-        dtype = self.model.model_dtype()
-        patcher = comfy.model_patcher.CoreModelPatcher(
-            gligen.to(dtype), self.model.load_device, comfy.model_management.unet_offload_device()
-        )
-        positive = self.positive
-        for (width, height, x, y), thing in zip(BOXES, self.graph.objects, strict=True):
-            node = nodes.GLIGENTextBoxApply()
-            (positive,) = node.append(positive, self.clip, patcher, thing.phrase, width, height, x, y)
+    def core(self, positive: list) -> Case:
+        """Core's way, which is in the prompt alone."""
         return Case(self.model, positive, self.negative)
 
     def layout(self, side: int) -> Any:

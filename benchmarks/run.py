@@ -75,7 +75,12 @@ def load_or_measure(result: Path, command: Sequence[object], resume: bool) -> di
 
 def base_directory(place: Path) -> Path:
     """A ComfyUI base directory with the full-size weights."""
-    for folder, pattern in (("checkpoints", "sd21-base"), ("scene_graph", "gsa"), ("scene_graph", "controlnet")):
+    for folder, pattern in (
+        ("checkpoints", "sd21-base"),
+        ("scene_graph", "gsa"),
+        ("scene_graph", "controlnet"),
+        ("scene_graph", "gligen"),
+    ):
         models = place / "models" / folder
         models.mkdir(parents=True, exist_ok=True)
         (models / f"{pattern}.safetensors").symlink_to(CACHE / f"{pattern}.safetensors")
@@ -91,9 +96,10 @@ def page(sampling: dict[str, Any], training: dict[str, Any], graphs: dict[str, A
         f"from one run. Device: {device}. Weights: random ones of Stable Diffusion 2.1-base's shapes.",
         "## A step of sampling in ComfyUI",
         "Classifier-free guidance, a graph of three objects; the cases of a size took turns, and the fastest turn "
-        "counts. *Overhead* is the time over the base's, divided by the operations over the base's: 1 means that a "
-        "case costs what its arithmetic costs. Peak memory is the GPU's; on a CPU it is the process's, all weights "
-        "included, and says little: ComfyUI's attention there takes larger parts at once the more memory is free.",
+        "counts. Core's areas and masks are the prompt and a prompt for each object. *Overhead* is the time over the "
+        "base's, divided by the operations over the base's: 1 means that a case costs what its arithmetic costs. Peak "
+        "memory is the GPU's; on a CPU it is the process's, all weights included, and says little: ComfyUI's attention "
+        "there takes larger parts at once the more memory is free.",
         *(f"### {size}\n\n{steps_table(cases)}" for size, cases in sampling["steps"].items()),
         run_text(sampling, graphs),
         "## A step of training",
