@@ -11,11 +11,18 @@ import comfy.utils
 import torch
 from comfy_api.latest import io
 
-from ..sg_models.adapters.adapter import Adapter, AdapterError, read_adapter
-from ..sg_models.adapters.variants import GSA, GSA_START, LAYOUT, LAYOUT_CONTROLNET, STRUCTURE_CLIP
+from ..sg_models.adapters.adapter import Adapter, AdapterError
+from ..sg_models.adapters.gligen_file import read_adapter_or_gligen
+from ..sg_models.adapters.variants import GLIGEN, GSA, GSA_START, LAYOUT, LAYOUT_CONTROLNET, STRUCTURE_CLIP
 from .attention import host_attention
 from .file_identity import FileIdentity, file_identity
-from .loaded_adapter import LoadedAdapter, LoadedGatedAttention, LoadedLayoutControlNet, LoadedStructureClip
+from .loaded_adapter import (
+    LoadedAdapter,
+    LoadedGatedAttention,
+    LoadedGligen,
+    LoadedLayoutControlNet,
+    LoadedStructureClip,
+)
 from .model_folders import ADAPTERS, adapter_names, adapter_path
 from .socket_types import CATEGORY, AdapterSocket
 
@@ -46,8 +53,9 @@ class SGAdapterLoader(io.ComfyNode):
                 io.Combo.Input(
                     "adapter_name",
                     options=adapter_names(),
-                    tooltip=f"A .safetensors file in ComfyUI/models/{ADAPTERS}, or one that came with this pack. "
-                    "It must have been trained on the base model of the workflow.",
+                    tooltip=f"A .safetensors file in ComfyUI/models/{ADAPTERS}, one that came with this pack, or "
+                    "GLIGEN's text-box weights in ComfyUI/models/gligen. It must have been trained on the base model "
+                    "of the workflow.",
                 )
             ],
             outputs=[
@@ -71,10 +79,11 @@ class SGAdapterLoader(io.ComfyNode):
 def load_adapter(path: str) -> LoadedAdapter:
     """Reads an adapter file into modules that ComfyUI moves between devices.
 
-    Raises `AdapterError` if the file is missing, damaged, not one of this project's, or not one that draws.
+    Raises `AdapterError` if the file is missing, damaged, neither one of this project's nor GLIGEN's, or not one that
+    draws.
     """
     identity = file_identity(path)  # before reading: a file that changes meanwhile is read again on the next run
-    file = read_adapter(path)
+    file = read_adapter_or_gligen(path)
     if file.kind not in KINDS:
         raise AdapterError(NO_NODES.get(file.kind, UNKNOWN_KIND).format(name=file.name, kind=file.kind))
     return KINDS[file.kind](file, dataclasses.replace(file, state_dict={}), identity)
@@ -87,6 +96,13 @@ def load_gated_attention(file: Adapter, header: Adapter, identity: FileIdentity)
     patcher = in_comfyui(build_gsa_adapter(file, assign=True, attention=host_attention, **host(file)))
     knowledge = knowledge_patcher(file) if file.phrase_encoder == STRUCTURE_CLIP else None
     return LoadedGatedAttention(header, identity, patcher, knowledge)
+
+
+def load_gligen(file: Adapter, header: Adapter, identity: FileIdentity) -> LoadedGligen:
+    from ..sg_models.adapters.gligen_adapter import build_gligen_adapter  # late, as above
+
+    patcher = in_comfyui(build_gligen_adapter(file, assign=True, attention=host_attention, **host(file)))
+    return LoadedGligen(header, identity, patcher, None)
 
 
 def load_layout_controlnet(file: Adapter, header: Adapter, identity: FileIdentity) -> LoadedLayoutControlNet:
@@ -107,6 +123,7 @@ def load_structure_clip(file: Adapter, header: Adapter, identity: FileIdentity) 
 
 KINDS = {
     GSA: load_gated_attention,
+    GLIGEN: load_gligen,
     LAYOUT_CONTROLNET: load_layout_controlnet,
     STRUCTURE_CLIP: load_structure_clip,
 }

@@ -13,7 +13,7 @@ from torch import Tensor
 _options: ContextVar[dict[str, Any] | None] = ContextVar("attention_options", default=None)
 
 
-def host_attention(q: Tensor, k: Tensor, v: Tensor, heads: int, mask: Tensor) -> Tensor:
+def host_attention(q: Tensor, k: Tensor, v: Tensor, heads: int, mask: Tensor | None) -> Tensor:
     """`sg_models.layers.gated_attention.Attention` through ComfyUI's kernel, with `attention_options`."""
     return kernel(q.device)(q, k, v, heads, mask=mask, **(_options.get() or {}))
 

@@ -1,5 +1,7 @@
 """The node that makes a model obey a scene graph through gated self-attention."""
 
+from collections.abc import Callable
+
 import comfy.conds
 import comfy.model_management
 import torch
@@ -9,7 +11,7 @@ from torch import Tensor
 
 from ..sg_models.layers.gated_attention import as_padding
 from .gated_attention_patch import GatedAttentionPatch
-from .loaded_adapter import LoadedGatedAttention, check_kind
+from .loaded_adapter import LoadedGatedAttention, LoadedGligen, check_kind
 from .loaded_base import check_model
 from .per_picture import LATENT_TOOLTIP, per_picture
 from .socket_types import CATEGORY, AdapterSocket, EmbedsSocket, EncodedGraphs
@@ -65,7 +67,7 @@ class GatedSelfAttentionPatch(io.ComfyNode):
                     step=0.01,
                     advanced=True,
                     tooltip="The part of sampling after which the graph is let go, so that the base alone finishes "
-                    "the details.",
+                    "the details. With GLIGEN's weights 0.3 to 0.4: later they cost realism, and may repeat objects.",
                 ),
                 io.Boolean.Input(
                     "on_negative",
@@ -76,6 +78,14 @@ class GatedSelfAttentionPatch(io.ComfyNode):
                     "as much, and SG-Mini hardly obeys less.",
                 ),
                 io.Latent.Input("latent", optional=True, tooltip=LATENT_TOOLTIP),
+                io.Boolean.Input(
+                    "masks",
+                    default=False,
+                    optional=True,
+                    advanced=True,
+                    tooltip="For GLIGEN's weights alone: whether an object is seen from inside its box only, as with "
+                    "this pack's own adapters, which always do so. GLIGEN was not trained so.",
+                ),
             ],
             outputs=[
                 io.Model.Output(id="model_out", display_name="model", tooltip="The model with the graph's attention."),
@@ -98,15 +108,16 @@ class GatedSelfAttentionPatch(io.ComfyNode):
         model: ModelPatcher,
         positive: list,
         negative: list,
-        adapter: LoadedGatedAttention,
+        adapter: LoadedGatedAttention | LoadedGligen,
         embeds: EncodedGraphs,
         strength: float,
         start: float,
         end: float,
         on_negative: bool = True,
         latent: dict | None = None,
+        masks: bool = False,
     ) -> io.NodeOutput:
-        check_kind(adapter, NODE, LoadedGatedAttention)
+        check_kind(adapter, NODE, LoadedGatedAttention, LoadedGligen)
         if embeds.made_by != adapter.identity:
             raise ValueError(OTHER_ADAPTER)
         check_model(model, adapter.file, NODE)
@@ -115,7 +126,15 @@ class GatedSelfAttentionPatch(io.ComfyNode):
         whole_run = start == 0.0 and end == 1.0
         to_sigma = model.get_model_object("model_sampling").percent_to_sigma
         schedule = None if whole_run else (to_sigma(start), to_sigma(end))
-        patch = GatedAttentionPatch(adapter.patcher, strength, schedule, skip_padding=not on_negative)
+        is_gligen = isinstance(adapter, LoadedGligen)
+        patch = GatedAttentionPatch(
+            adapter.patcher,
+            strength,
+            schedule,
+            skip_padding=not on_negative,
+            masked=masks or not is_gligen,
+            check_size=visibility_check(embeds) if is_gligen else None,
+        )
         tokens, nulls = grounding_tokens(adapter, embeds)
         return io.NodeOutput(
             patch.apply_to(model),
@@ -125,7 +144,18 @@ class GatedSelfAttentionPatch(io.ComfyNode):
         )
 
 
-def grounding_tokens(adapter: LoadedGatedAttention, embeds: EncodedGraphs) -> tuple[Tensor, Tensor]:
+def visibility_check(embeds: EncodedGraphs) -> Callable[[tuple[int, int]], None]:
+    """What raises `SceneGraphError` for a box that is too small in latents of a size (h, w)."""
+    from ..sg_models.adapters.gligen_adapter import check_visible  # late: it takes torch-geometric with it
+
+    def check(size: tuple[int, int]) -> None:
+        for encoded in embeds.graphs:
+            check_visible(encoded.graph, size)
+
+    return check
+
+
+def grounding_tokens(adapter: LoadedGatedAttention | LoadedGligen, embeds: EncodedGraphs) -> tuple[Tensor, Tensor]:
     """What gated self-attention is given of G graphs [G, T, D + 5], and what stands for "no graph" [1, T, D + 5]."""
     comfy.model_management.load_models_gpu([adapter.patcher])
     ground, device = adapter.patcher.model.ground, adapter.patcher.load_device

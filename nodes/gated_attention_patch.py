@@ -6,6 +6,7 @@ keyword arguments; a wrapper around the UNet puts them where the patch in its tr
 """
 
 import uuid
+from collections.abc import Callable
 
 import comfy.conds
 import torch
@@ -30,12 +31,19 @@ class GatedAttentionPatch:
     """
 
     def __init__(
-        self, patcher: ModelPatcher, strength: float, schedule: tuple[float, float] | None, skip_padding: bool
+        self,
+        patcher: ModelPatcher,
+        strength: float,
+        schedule: tuple[float, float] | None,
+        skip_padding: bool,
+        masked: bool = True,
+        check_size: Callable[[tuple[int, int]], None] | None = None,
     ):
         self.patcher = patcher
         self.strength = strength
         self.schedule = schedule  # first and last sigma; None for the whole run
-        self.skip_padding = skip_padding  # as for `Grounding`
+        self.skip_padding, self.masked = skip_padding, masked  # as for `Grounding`
+        self.check_size = check_size  # raises for a size of latents (h, w) that the graphs do not fit
         self.key = f"scene_graph_tokens_{uuid.uuid4().hex}"  # several adapters may be stacked
 
     def apply_to(self, model: ModelPatcher) -> ModelPatcher:
@@ -56,12 +64,14 @@ class GatedAttentionPatch:
     def models(self) -> list[ModelPatcher]:
         return [self.patcher]
 
-    def check_wiring(self, executor, *args, **kwargs):
-        """OUTER_SAMPLE wrapper: says what is missing when no conditioning carries the tokens."""
+    def check_wiring(self, executor, noise, *args, **kwargs):
+        """OUTER_SAMPLE wrapper: says what is missing when no conditioning carries the tokens, and checks the size."""
         conditionings = executor.class_obj.conds.values()
         if not any(self.key in extras["model_conds"] for extras_list in conditionings for extras in extras_list):
             raise ValueError(UNCONNECTED)
-        return executor(*args, **kwargs)
+        if self.check_size is not None:
+            self.check_size((noise.shape[-2], noise.shape[-1]))
+        return executor(noise, *args, **kwargs)
 
     def carry_tokens(
         self, executor, x, timesteps, context=None, y=None, control=None, transformer_options=None, **kwargs
@@ -69,7 +79,7 @@ class GatedAttentionPatch:
         """DIFFUSION_MODEL wrapper: passes the tokens on to the transformer blocks while the schedule is active."""
         tokens = kwargs.pop(self.key, None)
         if tokens is not None and self.is_active(transformer_options):
-            transformer_options = {**transformer_options, self.key: Grounding(tokens, self.skip_padding)}
+            transformer_options = {**transformer_options, self.key: Grounding(tokens, self.skip_padding, self.masked)}
         return executor(x, timesteps, context, y, control, transformer_options, **kwargs)
 
     def is_active(self, transformer_options: dict) -> bool:

@@ -6,7 +6,7 @@ from comfy_api.latest import io
 from ..sg_models.graph.scene_graph import SceneGraph
 from ..sg_models.layers.graph_batch import graph_batch
 from .graph_features import graph_features
-from .loaded_adapter import LoadedGatedAttention, LoadedGraphAdapter, LoadedLayoutControlNet, check_kind
+from .loaded_adapter import LoadedGatedAttention, LoadedGligen, LoadedGraphAdapter, LoadedLayoutControlNet, check_kind
 from .socket_types import (
     CATEGORY,
     AdapterSocket,
@@ -53,7 +53,8 @@ class GraphEncoder(io.ComfyNode):
                     control_after_generate=io.ControlAfterGenerate.fixed,
                     optional=True,
                     tooltip="Each seed places the objects anew, by all that the graph says; 0 is the one layout that "
-                    "the adapter finds best. Boxes that the graph gives stay. Set it to randomize for variety.",
+                    "the adapter finds best. Boxes that the graph gives stay. Set it to randomize for variety. "
+                    "GLIGEN's weights place nothing: with them, the seed is Arrange Scene Graph's.",
                 ),
             ],
             outputs=[
@@ -78,14 +79,14 @@ class GraphEncoder(io.ComfyNode):
         # importing this takes networkx with it, which ComfyUI's start must not pay
         from ..sg_models.adapters.varied_layouts import vary_layouts
 
-        check_kind(adapter, NODE, LoadedGatedAttention, LoadedLayoutControlNet)
+        check_kind(adapter, NODE, LoadedGatedAttention, LoadedGligen, LoadedLayoutControlNet)
         patcher = adapter.patcher
         patcher.model.check_fits(scene_graph)
         features = graph_features(scene_graph, adapter, clip, bert, NODE)
         comfy.model_management.load_models_gpu([patcher])
         [scene_graph] = vary_layouts(patcher.model, [scene_graph], features, [layout_seed])
         batch = graph_batch([scene_graph], features).to(patcher.load_device)
-        objects, relations = patcher.model.graph_encoder(batch.x, batch.edge_attr, batch.edge_index)
+        objects, relations = patcher.model.encode(batch)
         encoded = EncodedGraph(scene_graph, batch, objects, relations)
         keep = comfy.model_management.intermediate_device()
         return io.NodeOutput(EncodedGraphs((encoded.to(keep),), made_by=adapter.identity))

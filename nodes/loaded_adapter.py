@@ -48,6 +48,14 @@ class LoadedGatedAttention(LoadedGraphAdapter):
 
 
 @dataclass(frozen=True)
+class LoadedGligen(LoadedGraphAdapter):
+    """GLIGEN's public weights: `patcher.model` is a `GligenAdapter`."""
+
+    nodes = LoadedGatedAttention.nodes
+    files = "GLIGEN's weights, such as gligen_sd14_textbox_pruned_fp16"
+
+
+@dataclass(frozen=True)
 class LoadedLayoutControlNet(LoadedGraphAdapter):
     """Of variants (iii) and (iv): `patcher.model` is a `LayoutAdapter`.
 

@@ -1,11 +1,14 @@
-"""Where ComfyUI finds this pack's weights: the shipped files, and `ComfyUI/models/scene_graph` for further adapters."""
+"""Where ComfyUI finds this pack's weights: the shipped files, and `ComfyUI/models/scene_graph` for further adapters.
+
+GLIGEN's weights are found where core's *GLIGENLoader* finds them, too.
+"""
 
 import os
 from pathlib import Path
 
 import folder_paths
 
-ADAPTERS = "scene_graph"
+ADAPTERS, GLIGEN = "scene_graph", "gligen"
 SHIPPED = Path(__file__).resolve().parent.parent / "models"  # sorted like ComfyUI's own folder of that name
 
 
@@ -21,10 +24,11 @@ def register_model_folders() -> None:
 
 
 def adapter_names() -> list[str]:
-    """The files that *Load Scene Graph Adapter* offers."""
-    return folder_paths.get_filename_list(ADAPTERS)
+    """The files that *Load Scene Graph Adapter* offers; of the same name, the one in `scene_graph` counts."""
+    gligen = [name for name in folder_paths.get_filename_list(GLIGEN) if name.endswith(".safetensors")]
+    return list(dict.fromkeys(folder_paths.get_filename_list(ADAPTERS) + gligen))
 
 
 def adapter_path(name: str) -> str:
     """The full path of an adapter file; `FileNotFoundError` if there is none of that name."""
-    return folder_paths.get_full_path_or_raise(ADAPTERS, name)
+    return folder_paths.get_full_path(ADAPTERS, name) or folder_paths.get_full_path_or_raise(GLIGEN, name)

@@ -2,7 +2,8 @@
 
     python tests/host/make_thumbnails.py http://127.0.0.1:8188
 
-Stable Diffusion's weights are not at hand where this project is built: its workflows show their graph alone.
+Stable Diffusion's weights are not at hand where this project is built: its workflows show their graph, and beside it
+the boxes that they arrange for it.
 """
 
 import io
@@ -15,11 +16,14 @@ from pathlib import Path
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).resolve().parents[2])]
 
 from comfyui_host import REPOSITORY, Server  # noqa: E402
-from PIL import Image  # noqa: E402
+from PIL import Image, ImageOps  # noqa: E402
 from ui_to_api import api_prompt  # noqa: E402
 
+from sg_models.arrangement.arrange import arrange  # noqa: E402
 from sg_models.drawing.graph_drawing import draw_scene_graph  # noqa: E402
+from sg_models.drawing.layout_drawing import draw_boxes  # noqa: E402
 from sg_models.graph.formats import parse_scene_graph  # noqa: E402
+from sg_models.graph.scene_graph import SceneGraph  # noqa: E402
 
 WIDTH, HEIGHT = 512, 256
 QUALITY = 90
@@ -36,9 +40,12 @@ def main(url: str) -> None:
 
 
 def draw(server: Server, workflow: dict, object_info: dict) -> Image.Image:
-    """The picture that a workflow saves."""
-    outputs = server.run(api_prompt(workflow, object_info))["outputs"].values()
-    saved = next(file for out in outputs for file in out.get("images", []) if file["type"] == "output")
+    """The picture that a workflow saves; of one that verifies, the first that is drawn with its report."""
+    outputs = server.run(api_prompt(workflow, object_info))["outputs"]
+    verifiers = [str(node["id"]) for node in workflow["nodes"] if node["type"] == "SGVerify"]
+    shown = [outputs[number] for number in verifiers] or outputs.values()
+    kind = "temp" if verifiers else "output"
+    saved = next(file for out in shown for file in out.get("images", []) if file["type"] == kind)
     with urllib.request.urlopen(f"{server.url}/view?{urllib.parse.urlencode(saved)}", timeout=30) as response:
         return Image.open(io.BytesIO(response.read())).convert("RGB")
 
@@ -47,11 +54,23 @@ def compose(workflow: dict, picture: Image.Image | None) -> Image.Image:
     (text,) = [node["widgets_values"][0] for node in workflow["nodes"] if node["type"] == "SceneGraphInput"]
     graph = parse_scene_graph(text)
     if picture is None:
+        picture = boxes_of(workflow, graph)
+    if picture is None:
         return draw_scene_graph(graph, WIDTH, HEIGHT).convert("RGB")
     sheet = Image.new("RGB", (WIDTH, HEIGHT))
     sheet.paste(draw_scene_graph(graph, WIDTH - HEIGHT, HEIGHT), (0, 0))
-    sheet.paste(picture.resize((HEIGHT, HEIGHT), Image.Resampling.LANCZOS), (WIDTH - HEIGHT, 0))
+    fitted = ImageOps.pad(picture, (HEIGHT, HEIGHT), Image.Resampling.LANCZOS, "white")
+    sheet.paste(fitted, (WIDTH - HEIGHT, 0))
     return sheet
+
+
+def boxes_of(workflow: dict, graph: SceneGraph) -> Image.Image | None:
+    """What Arrange Scene Graph draws, in a workflow that has the node."""
+    for node in workflow["nodes"]:
+        if node["type"] == "SGArrange":
+            seed, _, width, height = node["widgets_values"]
+            return draw_boxes(arrange(graph, seed, width / height).graph, (width, height)).convert("RGB")
+    return None
 
 
 if __name__ == "__main__":

@@ -24,7 +24,10 @@ def api_prompt(workflow: dict[str, Any], object_info: dict[str, Any]) -> dict[st
 
 
 def widget_values(node: dict[str, Any], info: dict[str, Any]) -> dict[str, Any]:
-    """The values in a node's widgets, by input; every saved value must belong to one."""
+    """The values in a node's widgets, by input; every saved value must belong to one.
+
+    As in the front end, a workflow that was saved before a node had its last widgets leaves them at their defaults.
+    """
     specs = {**info["input"].get("required", {}), **info["input"].get("optional", {})}
     order = info["input_order"].get("required", []) + info["input_order"].get("optional", [])
     saved = iter(node["widgets_values"])
@@ -33,7 +36,9 @@ def widget_values(node: dict[str, Any], info: dict[str, Any]) -> dict[str, Any]:
         kind, *options = specs[name]
         if not isinstance(kind, list) and kind not in WIDGET_TYPES:
             continue
-        values[name] = next(saved)
+        if (value := next(saved, None)) is None:
+            break
+        values[name] = value
         if options and options[0].get("control_after_generate"):
             next(saved)  # the choice of "fixed", "increment" … beside a seed
     left = list(saved)
