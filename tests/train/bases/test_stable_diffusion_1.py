@@ -20,7 +20,8 @@ from train.bases.stable_diffusion_files import load_checkpoint, load_folder
 from train.running.command_line import UsageError
 
 TEXTS = ["a small red dog left of a large blue house", ""]
-FEW = replace(GENERATION, unet=GENERATION.unet | FEW_CHANNELS, text_model=GENERATION.text_model | FEW_LAYERS)
+NARROW = {"block_out_channels": FEW_CHANNELS["block_out_channels"]}
+FEW = replace(GENERATION, unet={**GENERATION.unet, **NARROW}, text_model={**GENERATION.text_model, **FEW_LAYERS})
 
 
 @pytest.fixture(scope="module")
