@@ -9,6 +9,7 @@ from .gated_attention_nodes import GatedSelfAttentionPatch
 from .graph_encoder_nodes import GraphEncoder
 from .layout_nodes import LayoutPredictor, SGControlNetApply
 from .model_folders import register_model_folders
+from .regional_prompt_nodes import SGRegionalPrompt
 from .scene_graph_nodes import SceneGraphInput, SGCaption
 from .sg_mini_base import register_sg_mini
 from .structure_clip_nodes import SGStructureCLIPEncode
@@ -32,4 +33,5 @@ class SceneGraphExtension(ComfyExtension):
             SGBatchLayouts,
             SGControlNetApply,
             SGStructureCLIPEncode,
+            SGRegionalPrompt,
         ]

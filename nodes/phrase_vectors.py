@@ -4,12 +4,18 @@ from collections.abc import Sequence
 
 import comfy.model_management
 import comfy.sd
+import comfy.sd1_clip
 import torch
+from einops import rearrange
 
 from ..sg_models.adapters.phrase_features import mean_over_real
 from .socket_types import LoadedBert
 
 MAX_TOKENS = 77  # as in training
+NO_CLIP = (
+    "Phrases are read by CLIP here, and the clip that is connected is {names}. Connect the CLIP output of the Load "
+    "Checkpoint node that the model comes from."
+)
 
 Token = tuple[int, float]
 
@@ -34,6 +40,20 @@ def caption_states(clip: comfy.sd.CLIP, text: str) -> torch.Tensor:
     clip = clip.clone()
     clip.layer_idx = None
     return clip.encode_from_tokens({clip.tokenizer.clip_name: [section]})
+
+
+def literal_states(clip: comfy.sd.CLIP, texts: Sequence[str]) -> torch.Tensor:
+    """The UNet's context for texts that are taken literally, each cut at CLIP's length: [P, 77, D], float32.
+
+    As in *CLIP Text Encode* a clip-skip setting counts, and SDXL's two text models both read. Raises `ValueError` in
+    words for text models other than CLIP.
+    """
+    names = clip.tokenize("").keys()
+    if not all(hasattr(clip.tokenizer, f"clip_{name}") for name in names):
+        raise ValueError(NO_CLIP.format(names=" and ".join(names)))
+    readers = {name: getattr(clip.tokenizer, f"clip_{name}") for name in names}
+    sections = {name: [tokens_of(words, text)[0] for text in texts] for name, words in readers.items()}
+    return rearrange(clip.encode_from_tokens(sections), "1 (p l) d -> p l d", p=len(texts))
 
 
 def word_means(clip: comfy.sd.CLIP, words: Sequence[str], length: int) -> torch.Tensor:
@@ -62,7 +82,11 @@ def tokenize(clip: comfy.sd.CLIP, phrase: str) -> tuple[list[Token], int]:
     The phrase is taken literally: ComfyUI's prompt syntax, in which brackets are weights and `embedding:` opens a
     file, is a matter for prompts.
     """
-    words = getattr(clip.tokenizer, clip.tokenizer.clip)
+    return tokens_of(getattr(clip.tokenizer, clip.tokenizer.clip), phrase)
+
+
+def tokens_of(words: comfy.sd1_clip.SDTokenizer, phrase: str) -> tuple[list[Token], int]:
+    """`tokenize` with one of a CLIP's tokenizers: SDXL has two."""
     ids = words.tokenizer(phrase, truncation=True, max_length=words.max_length)["input_ids"]
     padding = [words.pad_token] * (words.max_length - len(ids))
     return [(token, 1.0) for token in ids + padding], ids.index(words.end_token)

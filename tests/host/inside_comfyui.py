@@ -38,6 +38,7 @@ from comfyui_bench import (
 # isort: split
 import comfy.supported_models
 import composition_measurements  # noqa: F401 (these two register their measurements)
+import regional_measurements  # noqa: F401
 import torch
 import variant_measurements  # noqa: F401
 from comfy.model_base import ModelType

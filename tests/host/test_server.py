@@ -19,6 +19,7 @@ NODES = (
     "LayoutPredictor",
     "SGControlNetApply",
     "SGStructureCLIPEncode",
+    "SGRegionalPrompt",
 )
 IMPORT_SECONDS = 0.7
 
@@ -57,7 +58,7 @@ def test_every_input_and_output_has_a_tooltip(object_info, node):
     assert all(info["output_tooltips"])
 
 
-@pytest.mark.parametrize("node", ["GatedSelfAttentionPatch", "SGControlNetApply"])
+@pytest.mark.parametrize("node", ["GatedSelfAttentionPatch", "SGControlNetApply", "SGRegionalPrompt"])
 def test_schedule_is_for_experts(object_info, node):
     inputs = object_info[node]["input"]["required"]
     advanced = {name for name, spec in inputs.items() if spec[1:] and spec[1].get("advanced")}
