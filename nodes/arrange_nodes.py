@@ -73,7 +73,8 @@ class SGArrange(io.ComfyNode):
         boxes = [thing.box for thing in found.graph.objects if thing.box is not None]
         drawing = image_tensor(draw_boxes(found.graph, (width, height)))
         said = "\n".join((found.summary(), *found.reasons))
-        PromptServer.instance.send_progress_text(said, cls.hidden.unique_id)
+        if hasattr(PromptServer, "instance"):  # not where a script calls the node
+            PromptServer.instance.send_progress_text(said, cls.hidden.unique_id)
         return io.NodeOutput(
             found.graph,
             [core_boxes(found.graph, boxes, width, height)],

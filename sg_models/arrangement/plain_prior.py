@@ -1,5 +1,7 @@
 """A prior that knows nothing of the world: anything may be anywhere, of any usual size."""
 
+from math import prod
+
 import numpy as np
 
 from ..graph.scene_graph import SceneGraph
@@ -12,6 +14,7 @@ LARGEST_SIDE, SMALLEST_SIDE = 0.45, 0.06  # on average, in parts of the picture
 SPREAD = np.array([0.25, 0.25, 0.35, 0.35])  # of centres in parts of the picture, of sides in their logarithm
 RATIO_SPREAD = 0.3  # of the logarithm of width over height, both in pixels
 INNER = 0.5  # the sides of what is inside, of those of what it is in, at most
+SIZES = {"tiny": 0.5, "small": 0.65, "little": 0.65, "big": 1.5, "large": 1.5, "huge": 2.0}  # of the usual sides
 NEAR = 0.15  # standard deviation, in parts of the picture, from what an object has to do with
 
 
@@ -27,9 +30,11 @@ class PlainPrior:
 def _sample(graph: SceneGraph, rules: list[Rule], ties: list[Tie], rng: np.random.Generator, aspect: float) -> Proposal:
     count = len(graph.objects)
     usual = np.clip(np.sqrt(AREA_SHARE / count), SMALLEST_SIDE, LARGEST_SIDE)
+    said = [prod(SIZES.get(word.casefold(), 1.0) for word in thing.attributes) for thing in graph.objects]
     scale = rng.normal(0, SPREAD[2:].mean(), (count, 1))
     ratio = rng.normal(0, RATIO_SPREAD, count) - np.log(aspect)
-    sides = np.clip(usual * np.exp(scale + np.stack([ratio, -ratio], axis=1) / 2), 0.02, 0.9)  # [O, 2]
+    usual_sides = usual * np.array(said)[:, None]
+    sides = np.clip(usual_sides * np.exp(scale + np.stack([ratio, -ratio], axis=1) / 2), 0.02, 0.9)  # [O, 2]
     centres = rng.random((count, 2))
     for rule in rules:
         if rule.meaning == INSIDE:
