@@ -105,6 +105,7 @@ class Bench:
             "ours: gated self-attention": self.attention(),
             "ours: the same, on_negative off": self.attention(on_negative=False),
             "ours: GLIGEN's weights": self.attention(self.gligen, self.placed),
+            "ours: regional prompt": self.regional(),
             "core: GLIGEN": self.core(core_ways.gligen(self, side)),
             "core: areas": self.core(core_ways.areas(self, side)),
             "core: masks": self.core(core_ways.masks(self, side)),
@@ -120,6 +121,13 @@ class Bench:
         inputs = {"model": self.model, "adapter": adapter, "embeds": embeds}
         prompts = {"positive": self.positive, "negative": self.negative}
         return Case(*run("GatedSelfAttentionPatch", **inputs, **prompts, **schedule))
+
+    def regional(self) -> Case:
+        """No weights beside the base's; the node takes lists."""
+        inputs = {"model": self.model, "positive": self.positive, "negative": self.negative, "clip": self.clip}
+        numbers = {"strength": 1.0, "base_weight": 0.3, "start": 0.0, "end": 1.0}
+        lists = {name: [value] for name, value in (inputs | numbers | {"scene_graph": self.placed}).items()}
+        return Case(*run("SGRegionalPrompt", **lists))
 
     def core(self, positive: list) -> Case:
         """Core's way, which is in the prompt alone."""
