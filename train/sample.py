@@ -13,6 +13,7 @@ from sg_models.files.whole_file import whole_file
 from sg_models.graph.scene_graph import SceneGraphError
 from train.bases.load import BaseOptions, load_base
 from train.conditioning.influence import InfluenceOptions
+from train.conditioning.regional_conditioner import RegionalConditioner
 from train.conditioning.sampling import STEPS, draw_graphs, starting_noise
 from train.conditioning.trained_adapter import load_variant
 from train.data.graph_sources import read_graphs
@@ -28,6 +29,11 @@ class Config(BaseOptions, InfluenceOptions):
     """a variant's name, the path of an adapter file, or none: the graph as a caption, variant (i)"""
     bert: str | None = None
     """a folder or hub id of the BERT that the adapter was trained with, if not the packaged one"""
+    regional: bool = False
+    """add regional prompts: each object's phrase is read inside its box, beside what the adapter does; strength, start
+    and end are then those of the regions. Needs no training with --adapter none, but boxes"""
+    base_weight: float = 0.3
+    """with --regional: how much a place inside a box still reads the prompt"""
     out: Path = Path("pictures")
     n: int = 4
     """pictures per graph"""
@@ -48,9 +54,13 @@ def main(config: Config) -> None:
         raise UsageError("--n, --steps and --batch-size must be at least 1")
     if config.side is not None and (config.side < 16 or config.side % 8):
         raise UsageError("--side must be a multiple of 8, and at least 16")
+    if not 0 <= config.base_weight <= 1:
+        raise UsageError("--base-weight is a part: 0 to 1")
     graphs = read_graphs(config.graph)
     base = load_base(config.base, config.prediction_type).to("cuda" if torch.cuda.is_available() else "cpu").freeze()
-    condition = load_variant(base, config.adapter, config.bert, config.influence())
+    condition = load_variant(base, config.adapter, config.bert, None if config.regional else config.influence())
+    if config.regional:
+        condition = RegionalConditioner(base, condition, config.base_weight, config.influence())
     for name, graph in graphs.items():
         _named(name, lambda graph=graph: condition.check_fits(graph))
     config.out.mkdir(parents=True, exist_ok=True)

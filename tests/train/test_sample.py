@@ -179,6 +179,24 @@ def test_no_adapter_draws_the_caption(graphs: Path, options: dict):
     assert pictures(options["out"]) == ["one_0.png"]
 
 
+def test_regional_prompts_are_read_inside_their_boxes(graphs: Path, options: dict, tmp_path: Path):
+    (graphs / "placed.txt").write_text("red circle @ 0 0 0.5 1 | left of | blue square @ 0.5 0 1 1\n", "utf-8")
+    drawn = {}
+    for name, more in (("plain", {}), ("regional", {"regional": True}), ("none", {"regional": True, "strength": 0.0})):
+        changes = {"adapter": "none", "out": tmp_path / name} | more
+        main(Config(graph=[str(graphs / "placed.txt")], **(options | changes), n=1))
+        drawn[name] = read(tmp_path / name)["placed_0.png"]
+    assert np.abs(drawn["regional"] - drawn["plain"]).max() > 1
+    assert np.array_equal(drawn["none"], drawn["plain"])
+
+
+def test_regional_prompts_need_a_box(graphs: Path, options, monkeypatch, capsys):
+    arguments = ("--graph", graphs / "one.txt", "--base", options["base"], "--out", options["out"], "--adapter", "none")
+    assert "need a box" in refusal(monkeypatch, capsys, *arguments, "--regional")
+    assert "--base-weight" in refusal(monkeypatch, capsys, *arguments, "--regional", "--base-weight", 2)
+    assert not options["out"].exists()
+
+
 def test_another_size(graphs: Path, options: dict):
     main(Config(graph=[str(graphs / "one.txt")], **options, n=1, side=96))
     assert Image.open(options["out"] / "one_0.png").size == (96, 96)
