@@ -16,7 +16,8 @@ def register_model_folders() -> None:
     """Lists the shipped files in *Load Checkpoint* and *Load LoRA* and gives adapters a folder type of their own."""
     for folder in ("checkpoints", "loras"):
         folder_paths.add_model_folder_path(folder, str(SHIPPED / folder))
-    folder_paths.add_model_folder_path(ADAPTERS, os.path.join(folder_paths.models_dir, ADAPTERS))
+    for folder in (ADAPTERS, GLIGEN):  # the latter is core's own, as long as core has its GLIGEN
+        folder_paths.add_model_folder_path(folder, os.path.join(folder_paths.models_dir, folder))
     folder_paths.add_model_folder_path(ADAPTERS, str(SHIPPED / ADAPTERS))
     paths, extensions = folder_paths.folder_names_and_paths[ADAPTERS]
     # ComfyUI takes an empty set to mean every file; entries of extra_model_paths.yaml arrive with one
