@@ -76,7 +76,8 @@ def main(config: Config) -> None:
         measure(f"{boxes} boxes, base weight {weight}, end {end}", condition, layouts[boxes])
     page = config.docs / "results.md"
     with whole_file(page) as file:
-        file.write_text(with_section(page.read_text("utf-8"), SECTION, section(config, split.name, found)), "utf-8")
+        earlier = page.read_text("utf-8") if page.exists() else ""
+        file.write_text(with_section(earlier, SECTION, section(config, split.name, found)), "utf-8")
 
 
 def section(config: Config, split: str, found: dict[str, Any]) -> str:
