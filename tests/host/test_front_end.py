@@ -18,6 +18,7 @@ RENDERERS = ("canvas", "vue")
 APPLY = {  # the nodes that change what a sampler gets, with their inputs in the order of the pack's first workflows
     "GatedSelfAttentionPatch": ("vi-gsa-clip-sg-mini", ["model", "adapter", "embeds", "positive", "negative"]),
     "SGControlNetApply": ("iv-controlnet-clip-sg-mini", ["adapter", "layout", "positive", "negative", "model"]),
+    "SGRegionalPrompt": ("regional-sd21-base", ["model", "positive", "negative", "scene_graph", "clip"]),
 }
 NODE = shutil.which("node")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
