@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sg_models.arrangement.arrange import arrange
 from sg_models.files import whole_file
-from train.running.command_line import run
-from train.sample import Config, main, read_graphs
+from train.running.command_line import UsageError, run
+from train.sample import Config, judge, main, read_graphs
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 LINES = "small red circle | left of | large blue square\n"
@@ -197,6 +198,20 @@ def test_regional_prompts_need_a_box(graphs: Path, options, monkeypatch, capsys)
     assert not options["out"].exists()
 
 
+def test_arranged_boxes_are_drawn(graphs: Path, options: dict, tmp_path: Path):
+    """As if they had been written in the graph: arrangement seed + k for picture k."""
+    graph = read_graphs([str(graphs / "one.txt")])["one"]
+    drawn = []
+    main(Config(graph=[str(graphs / "one.txt")], n=2, seed=3, arrange=True, **options))
+    for k in range(2):
+        (tmp_path / "one.json").write_text(arrange(graph, 3 + k).graph.to_json(), "utf-8")
+        main(Config(graph=[str(tmp_path / "one.json")], n=2, seed=3, **{**options, "out": tmp_path / f"given-{k}"}))
+        drawn.append((options["out"] / f"one_{k}.png").read_bytes())
+        assert drawn[k] == (tmp_path / f"given-{k}" / f"one_{k}.png").read_bytes()
+    main(Config(graph=[str(graphs / "one.txt")], n=1, seed=3, **{**options, "out": tmp_path / "as predicted"}))
+    assert (tmp_path / "as predicted" / "one_0.png").read_bytes() != drawn[0]
+
+
 def test_another_size(graphs: Path, options: dict):
     main(Config(graph=[str(graphs / "one.txt")], **options, n=1, side=96))
     assert Image.open(options["out"] / "one_0.png").size == (96, 96)
@@ -244,3 +259,23 @@ def test_sizes_beside_the_graphs_are_no_graphs(tmp_path: Path):
     (tmp_path / "image_data.json").write_text('[{"image_id": 7, "width": 100, "height": 100}]', "utf-8")
     graphs = read_graphs([str(tmp_path)])
     assert list(graphs) == ["g"] and graphs["g"].objects[0].box == (0.1, 0.1, 0.4, 0.6)
+
+
+def test_the_best_of_several_are_kept_with_their_reports(graphs: Path, options: dict, tmp_path: Path):
+    one = [str(graphs / "one.txt")]
+    main(Config(graph=one, **options | {"out": tmp_path / "all"}, n=6))
+    main(Config(graph=one, **options, n=2, best_of=3, batch_size=4))
+    assert pictures(options["out"]) == ["one_0.png", "one_0.txt", "one_1.png", "one_1.txt"]
+    for kept in ("one_0", "one_1"):
+        said = (options["out"] / f"{kept}.txt").read_text("utf-8")
+        place = said.removeprefix("picture ").split(" of 6: obedience")[0]
+        picture = np.asarray(Image.open(options["out"] / f"{kept}.png")).astype(int)
+        assert np.abs(read(tmp_path / "all")[f"one_{place}.png"] - picture).max() <= 1
+
+
+def test_the_best_of_another_base_needs_a_detector(graphs: Path, options: dict, monkeypatch, capsys):
+    with pytest.raises(UsageError, match="write --detector"):
+        judge(Config(graph=["-"], base="sd21-base"), "sd21-base")
+    arguments = ("--graph", graphs / "one.txt", "--base", options["base"], "--out", options["out"], "--best-of", 2)
+    assert "there is no file nowhere.onnx" in refusal(monkeypatch, capsys, *arguments, "--detector", "nowhere.onnx")
+    assert not options["out"].exists()
