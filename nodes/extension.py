@@ -3,6 +3,7 @@
 from comfy_api.latest import ComfyExtension, io
 
 from .adapter_nodes import SGAdapterLoader
+from .arrange_nodes import SGArrange, SGPickBox
 from .batch_nodes import SGBatchEmbeds, SGBatchLayouts
 from .bert_nodes import SGBertLoader
 from .gated_attention_nodes import GatedSelfAttentionPatch
@@ -24,6 +25,8 @@ class SceneGraphExtension(ComfyExtension):
         return [
             SceneGraphInput,
             SGCaption,
+            SGArrange,
+            SGPickBox,
             SGAdapterLoader,
             SGBertLoader,
             GraphEncoder,

@@ -36,8 +36,9 @@ from comfyui_bench import (
 )
 
 # isort: split
+import arrange_measurements  # noqa: F401 (these register their measurements)
 import comfy.supported_models
-import composition_measurements  # noqa: F401 (these two register their measurements)
+import composition_measurements  # noqa: F401
 import regional_measurements  # noqa: F401
 import torch
 import variant_measurements  # noqa: F401

@@ -12,6 +12,8 @@ NODES = (
     "SGBatchEmbeds",
     "SGBatchLayouts",
     "SGCaption",
+    "SGArrange",
+    "SGPickBox",
     "SGAdapterLoader",
     "SGBertLoader",
     "GraphEncoder",
