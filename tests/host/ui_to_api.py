@@ -36,11 +36,9 @@ def widget_values(node: dict[str, Any], info: dict[str, Any]) -> dict[str, Any]:
         kind, *options = specs[name]
         if not isinstance(kind, list) and kind not in WIDGET_TYPES:
             continue
-        if (value := next(saved, None)) is None:
-            break
-        values[name] = value
+        values[name] = next(saved, options[0].get("default") if options else None)
         if options and options[0].get("control_after_generate"):
-            next(saved)  # the choice of "fixed", "increment" … beside a seed
+            next(saved, None)  # the choice of "fixed", "increment" … beside a seed
     left = list(saved)
     assert not left, f"{node['type']} {node['id']} has values that belong to no widget: {left}"
     return values
