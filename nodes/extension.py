@@ -6,6 +6,7 @@ from .adapter_nodes import SGAdapterLoader
 from .arrange_nodes import SGArrange, SGPickBox
 from .batch_nodes import SGBatchEmbeds, SGBatchLayouts
 from .bert_nodes import SGBertLoader
+from .detector_nodes import SGDetect, SGDetectorLoader
 from .gated_attention_nodes import GatedSelfAttentionPatch
 from .graph_encoder_nodes import GraphEncoder
 from .layout_nodes import LayoutPredictor, SGControlNetApply
@@ -14,6 +15,7 @@ from .regional_prompt_nodes import SGRegionalPrompt
 from .scene_graph_nodes import SceneGraphInput, SGCaption
 from .sg_mini_base import register_sg_mini
 from .structure_clip_nodes import SGStructureCLIPEncode
+from .verification_nodes import SGPickBest, SGVerify
 
 
 class SceneGraphExtension(ComfyExtension):
@@ -36,5 +38,9 @@ class SceneGraphExtension(ComfyExtension):
             SGBatchLayouts,
             SGControlNetApply,
             SGStructureCLIPEncode,
+            SGDetectorLoader,
+            SGDetect,
+            SGVerify,
+            SGPickBest,
             SGRegionalPrompt,
         ]

@@ -1,7 +1,7 @@
 """The types of this pack's own sockets and the values that travel through them."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from comfy.model_patcher import ModelPatcher
@@ -12,6 +12,10 @@ from ..sg_models.graph.scene_graph import SceneGraph
 from ..sg_models.layers.graph_batch import GraphBatch
 from .file_identity import FileIdentity
 
+if TYPE_CHECKING:  # torchvision takes long to import, which ComfyUI's start must not pay
+    from ..sg_models.verification.detection import Detector
+    from ..sg_models.verification.report import Report
+
 CATEGORY = "scene graph"
 
 SceneGraphSocket = io.Custom("SCENE_GRAPH")
@@ -19,6 +23,24 @@ AdapterSocket = io.Custom("SG_ADAPTER")
 EmbedsSocket = io.Custom("SG_EMBEDS")
 BertSocket = io.Custom("SG_BERT")
 LayoutSocket = io.Custom("SG_LAYOUT")
+DetectorSocket = io.Custom("SG_DETECTOR")
+VerificationSocket = io.Custom("SG_VERIFICATION")
+
+
+@dataclass(frozen=True)
+class LoadedDetector:
+    """A detector; `patcher` has its model under ComfyUI's memory management, None where it is no torch model."""
+
+    name: str
+    detector: "Detector"
+    patcher: ModelPatcher | None
+
+
+@dataclass(frozen=True)
+class Verification:
+    """How the pictures of a batch obey their graphs."""
+
+    reports: "tuple[Report, ...]"
 
 
 @dataclass(frozen=True)

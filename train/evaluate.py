@@ -51,7 +51,7 @@ DATA = "fingerprint of the data"  # in reports: pictures of other graphs are not
 class Config(MetricOptions, DatasetOptions, InfluenceOptions):
     base: str = sg_mini.NAME
     adapter: str = "vi"
-    """a variant's name, the path of an adapter file, or none"""
+    """a variant's name, the path of an adapter file, or none; several with commas between them: iii,iv,v"""
     bert: str | None = None
     """a folder or hub id of the BERT that the adapter was trained with, if not the packaged one"""
     graphs: int = 500
@@ -185,7 +185,7 @@ def default_metrics(judge: bool, dataset: str) -> tuple[str, ...]:
 
 def drawers(config: Config, splits: Sequence[Split]) -> dict[str, Drawer | Found]:
     """The variants that draw now; where pictures are kept, what they are drawn with is written beside them."""
-    names = [name for name in (CAPTION_VARIANT, config.adapter) if name != NO_ADAPTER]
+    names = [name for name in (CAPTION_VARIANT, *config.adapter.split(",")) if name != NO_ADAPTER]
     made: dict[str, Drawer | Found] = {name: Drawer(*load(config, name), name, config) for name in names}
     if config.out is not None:
         for name, drawer in made.items():
@@ -215,7 +215,7 @@ def load(config: Config, name: str) -> tuple[BaseModel, Conditioner]:
     condition = load_variant(base, name, config.bert, influence)
     if isinstance(condition, GSAConditioner):
         condition.on_negative = config.on_negative
-    elif name == config.adapter and not config.on_negative:
+    elif name != CAPTION_VARIANT and not config.on_negative:
         raise UsageError(f"--no-on-negative is for gated self-attention, (v) to (vii); ({name}) has none")
     return base, condition
 

@@ -3,26 +3,30 @@
 python train/sample.py --base sg-mini --adapter vi --graph graphs/desk.txt --out pictures --n 4 --seed 0
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from tqdm import tqdm
 
-from sg_models.files.whole_file import whole_file
+from sg_models.bases import sg_mini
 from sg_models.graph.scene_graph import SceneGraphError
+from sg_models.verification.detection import Detector
+from sg_models.verification.shapes.oracle import ORACLE
 from train.bases.load import BaseOptions, load_base
 from train.conditioning.influence import InfluenceOptions
 from train.conditioning.regional_conditioner import RegionalConditioner
 from train.conditioning.sampling import STEPS, draw_graphs, starting_noise
 from train.conditioning.trained_adapter import load_variant
 from train.data.graph_sources import read_graphs
+from train.report.detectors import DetectorOptions
+from train.report.kept_pictures import Kept
 from train.report.picture_grid import to_pil
 from train.running.command_line import UsageError, run
 
 
 @dataclass(kw_only=True)
-class Config(BaseOptions, InfluenceOptions):
+class Config(BaseOptions, InfluenceOptions, DetectorOptions):
     graph: list[str]
     """.json, .jsonl or .txt files in any accepted format, folders of them, or - for standard input"""
     adapter: str = "vi"
@@ -37,6 +41,9 @@ class Config(BaseOptions, InfluenceOptions):
     out: Path = Path("pictures")
     n: int = 4
     """pictures per graph"""
+    best_of: int = 1
+    """draw so many for each of them, and keep those that obey best, the best first, with a report beside each; by
+    --detector or, with SG-Mini, by its world's oracle"""
     seed: int = 0
     """picture k of every graph starts from the k-th noise of this seed, and has the layout of seed + k"""
     vary_layouts: bool = True
@@ -50,8 +57,8 @@ class Config(BaseOptions, InfluenceOptions):
 
 
 def main(config: Config) -> None:
-    if config.n < 1 or config.steps < 1 or config.batch_size < 1:
-        raise UsageError("--n, --steps and --batch-size must be at least 1")
+    if config.n < 1 or config.steps < 1 or config.batch_size < 1 or config.best_of < 1:
+        raise UsageError("--n, --best-of, --steps and --batch-size must be at least 1")
     if config.side is not None and (config.side < 16 or config.side % 8):
         raise UsageError("--side must be a multiple of 8, and at least 16")
     if not 0 <= config.base_weight <= 1:
@@ -63,9 +70,12 @@ def main(config: Config) -> None:
         condition = RegionalConditioner(base, condition, config.base_weight, config.influence())
     for name, graph in graphs.items():
         _named(name, lambda graph=graph: condition.check_fits(graph))
+    detector = judge(config, base.name) if config.best_of > 1 else None
     config.out.mkdir(parents=True, exist_ok=True)
-    noise = starting_noise(base, config.seed, config.n, config.side)
-    jobs = [(name, k) for name in graphs for k in range(config.n)]
+    drawn = config.n * config.best_of
+    noise = starting_noise(base, config.seed, drawn, config.side)
+    jobs = [(name, k) for name in graphs for k in range(drawn)]
+    kept = Kept(config.out, config.n, drawn, detector)
     for start in tqdm(range(0, len(jobs), config.batch_size), unit="batch", disable=len(jobs) <= config.batch_size):
         part = jobs[start : start + config.batch_size]
         chosen = [graphs[name] for name, _ in part]
@@ -80,9 +90,14 @@ def main(config: Config) -> None:
             guidance=config.guidance,
         )
         for (name, k), picture in zip(part, pictures, strict=True):
-            with whole_file(config.out / f"{name}_{k}.png") as file:
-                to_pil(picture).save(file, "PNG")
-    print(f"{len(jobs)} pictures in {config.out}")
+            kept.add(name, k, graphs[name], to_pil(picture))
+    print(f"{len(graphs) * config.n} pictures in {config.out}")
+
+
+def judge(config: Config, base: str) -> Detector:
+    """What says which pictures obey best; raises `UsageError` where nothing does."""
+    oracle = config.detector is None and base == sg_mini.NAME
+    return replace(config, detector=ORACLE).open() if oracle else config.open()
 
 
 def _named(source: str, action):

@@ -24,13 +24,13 @@ class DetectedObject:
     name: str
     box: Box
     score: float
-    attributes: frozenset[str] | None = None
+    attributes: tuple[str, ...] | None = None
     centroid: Point | None = None
 
     @property
     def phrase(self) -> str:
-        """In words: "red small circle"."""
-        return " ".join((*sorted(self.attributes or ()), self.name))
+        """In words: "small red circle"."""
+        return " ".join((*(self.attributes or ()), self.name))
 
 
 class Detector(Protocol):

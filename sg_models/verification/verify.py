@@ -67,8 +67,7 @@ def _by_name(thing: DetectedObject, graph: SceneGraph) -> DetectedObject:
     if all(called != plain(wanted.name) for wanted in graph.objects):
         for wanted in graph.objects:
             if called == plain(wanted.phrase):
-                said = frozenset(map(plain, wanted.attributes))
-                return replace(thing, name=plain(wanted.name), attributes=(thing.attributes or frozenset()) | said)
+                return replace(thing, name=plain(wanted.name), attributes=tuple(map(plain, wanted.attributes)))
     return replace(thing, name=called)
 
 
@@ -79,7 +78,7 @@ def _attributes(thing: SceneObject, found: DetectedObject, known: frozenset[str]
         return (Outcome.UNDECIDABLE, "the detector says nothing of attributes") if wanted else (Outcome.HOLDS, "")
     missing = [attribute for attribute in wanted if attribute not in found.attributes]
     if any(known is None or attribute in known for attribute in missing):
-        return Outcome.FAILS, f"it is {' and '.join(sorted(found.attributes)) or 'not said to be so'}"
+        return Outcome.FAILS, f"it is {' and '.join(found.attributes) or 'not said to be so'}"
     if missing:
         return Outcome.UNDECIDABLE, f"the detector does not know what is {missing[0]}"
     return Outcome.HOLDS, ""
@@ -101,11 +100,12 @@ def relation_of(subject: DetectedObject, object_: DetectedObject) -> str:
 
 
 def _object(thing: SceneObject, found: DetectedObject | None, names: frozenset[str] | None) -> Finding:
+    said = f"{thing.name} is there"
     if found is not None:
-        return Finding(thing.phrase, Outcome.HOLDS)
+        return Finding(said, Outcome.HOLDS)
     if _unknown(thing, names):
-        return Finding(thing.phrase, Outcome.UNDECIDABLE, _unknown(thing, names), of_no_picture=True)
-    return Finding(thing.phrase, Outcome.FAILS, "not seen")
+        return Finding(said, Outcome.UNDECIDABLE, _unknown(thing, names), of_no_picture=True)
+    return Finding(said, Outcome.FAILS, "not seen")
 
 
 def _described(
@@ -136,7 +136,7 @@ def _relation(
     subject, object_ = things[relation.subject], things[relation.object]
     if subject is None or object_ is None:
         missing = ends[0] if subject is None else ends[1]
-        return Finding(said, Outcome.UNDECIDABLE, f"{missing.phrase} not seen")
+        return Finding(said, Outcome.UNDECIDABLE, f"{missing.name} not seen")
     is_so = relation_of(subject, object_)
     return Finding(said, Outcome.HOLDS) if is_so == meaning else Finding(said, Outcome.FAILS, f"it is {is_so} it")
 

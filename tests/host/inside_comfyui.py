@@ -42,6 +42,7 @@ import composition_measurements  # noqa: F401
 import regional_measurements  # noqa: F401
 import torch
 import variant_measurements  # noqa: F401
+import verification_measurements  # noqa: F401
 from comfy.model_base import ModelType
 from comfy_extras.nodes_model_advanced import ModelSamplingContinuousEDM, ModelSamplingDiscrete
 from safetensors.torch import save_file

@@ -40,10 +40,11 @@ def main(url: str) -> None:
 
 
 def draw(server: Server, workflow: dict, object_info: dict) -> Image.Image:
-    """The picture that a workflow saves; of one that verifies, the first that is drawn with its report."""
+    """The picture that a workflow saves; of one that does no more than verify, the last, as drawn with its report."""
     outputs = server.run(api_prompt(workflow, object_info))["outputs"]
-    verifiers = [str(node["id"]) for node in workflow["nodes"] if node["type"] == "SGVerify"]
-    shown = [outputs[number] for number in verifiers] or outputs.values()
+    types = {str(node["id"]): node["type"] for node in workflow["nodes"]}
+    verifiers = [number for number, kind in types.items() if kind == "SGVerify" and "SGPickBest" not in types.values()]
+    shown = [outputs[number] for number in verifiers[-1:]] or outputs.values()
     kind = "temp" if verifiers else "output"
     saved = next(file for out in shown for file in out.get("images", []) if file["type"] == kind)
     with urllib.request.urlopen(f"{server.url}/view?{urllib.parse.urlencode(saved)}", timeout=30) as response:

@@ -22,6 +22,10 @@ NODES = (
     "SGControlNetApply",
     "SGStructureCLIPEncode",
     "SGRegionalPrompt",
+    "SGDetectorLoader",
+    "SGDetect",
+    "SGVerify",
+    "SGPickBest",
 )
 IMPORT_SECONDS = 0.7
 

@@ -8,8 +8,10 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
+from sg_models.verification.shapes.oracle import ORACLE
 from train.data.dataset import Dataset, Split
 from train.report import clip_score, likeness
+from train.report.best_of import BestOf
 from train.report.clip_score import ClipMetrics, ClipNetwork
 from train.report.detected_objects import DetectedGraphs
 from train.report.detectors import open_detector
@@ -23,8 +25,8 @@ from train.report.picture_metric import PictureMetric
 from train.report.vision_language_model import VisionLanguageModel
 from train.running.command_line import UsageError
 
-MetricName = Literal["judge", "fid", "is", "kid", "lpips", "clip", "retrieval", "detector", "sg-iou"]
-JUDGE, LPIPS, DETECTOR, SG_IOU = "judge", "lpips", "detector", "sg-iou"
+MetricName = Literal["judge", "best-of", "fid", "is", "kid", "lpips", "clip", "retrieval", "detector", "sg-iou"]
+JUDGE, BEST_OF, LPIPS, DETECTOR, SG_IOU = "judge", "best-of", "lpips", "detector", "sg-iou"
 LIKENESS = {"fid": likeness.FID, "is": likeness.IS, "kid": likeness.KID}  # all by one network, each picture seen once
 CLIP = {"clip": clip_score.SCORE, "retrieval": clip_score.RETRIEVAL}
 DEFAULT_CLIP = "openai/clip-vit-large-patch14"
@@ -36,8 +38,9 @@ class MetricOptions:
     """What is measured, and through which networks."""
 
     metrics: tuple[MetricName, ...] = ()
-    """judge: the data set's own; fid, is, kid: likeness to true pictures; lpips: diversity (DS); clip, retrieval: how
-    captions fit; detector: object occurrence (OOR), spatial relations; sg-iou: graphs of pictures. By default, judge"""
+    """judge: the data set's own; best-of: the same of the best of several --samples; fid, is, kid: likeness to true
+    pictures; lpips: diversity (DS); clip, retrieval: how captions fit; detector: object occurrence (OOR), spatial
+    relations; sg-iou: graphs of pictures. By default, judge"""
     feature_network: Path | None = None
     """InceptionV3 of fid, is and kid: weights-inception-2015-12-05-6726825d.pth, or its tensors in a .safetensors"""
     lpips_network: Path | None = None
@@ -45,7 +48,8 @@ class MetricOptions:
     clip: str | None = None
     """of clip and retrieval: a folder or hub id in transformers' format; not the one that pictures were drawn with"""
     detector: str | None = None
-    """of detector: a YOLOX .onnx file (COCO's 80 names), or a folder or hub id of OWLv2 or Grounding DINO (any name)"""
+    """of detector: a YOLOX .onnx file (COCO's 80 names), a folder or hub id of OWLv2 or Grounding DINO (any name), or
+    shapes, the oracle of that world"""
     detector_threshold: float | None = None
     """the score from which on an object counts as seen; if left out, what the detector's authors take"""
     vlm: str | None = None
@@ -78,6 +82,8 @@ class Metrics:
             graphs = min(len(split.graphs) for split in splits)
             likeness.check_enough(graphs * samples, graphs, self._some(LIKENESS), self.options.force)
             _ = self.inception
+        if BEST_OF in self.names and samples < 2:
+            raise UsageError("best-of keeps one of several pictures of a graph; write --samples 8")
         if LPIPS in self.names and samples < 2:
             raise UsageError("lpips compares two pictures of one graph; write --samples 2")
         if self._some(CLIP):
@@ -89,6 +95,8 @@ class Metrics:
     def fresh(self, split: Split, variant: str, true: likeness.Features | None) -> list[PictureMetric]:
         """New metrics for a variant's pictures of a split; `true` are the features of its true pictures."""
         made: list[PictureMetric] = [Obedience(self.data)] if JUDGE in self.names else []
+        if BEST_OF in self.names:
+            made.append(BestOf(self.data))
         if self._some(LIKENESS) and true is not None:
             made.append(Likeness(self._some(LIKENESS), self.inception, true, self.device, self.options.force))
         if LPIPS in self.names:
@@ -134,7 +142,8 @@ class Metrics:
     def detector(self) -> Any:
         source = self._source(self.options.detector, "detector", None)
         detector = open_detector(source, self.options.detector_threshold, self.device)
-        self.networks["detector"] = f"{source.words()}, scores above {detector.threshold:g}"
+        words = source.name if source.name == ORACLE else f"{source.words()}, scores above {detector.threshold:g}"
+        self.networks["detector"] = words
         return detector
 
     @cached_property

@@ -99,7 +99,7 @@ def _object(thing: Detection, scale: np.ndarray) -> DetectedObject:
         thing.shape or NO_SHAPE,
         (x0 * x, y0 * y, x1 * x, y1 * y),
         1.0,
-        frozenset({thing.colour, thing.size}),
+        (thing.size, thing.colour),
         (thing.centroid[0] * x, thing.centroid[1] * y),
     )
 
