@@ -48,11 +48,13 @@ class Config:
     data: Path
     """the folder that `prepare.py layouts` was given"""
     nsr: Path
-    """the folder of NSR-1K, with spatial.train.json and spatial.val.json"""
+    """the folder of NSR-1K, with spatial.val.json"""
     prior: Path = SHIPPED
     """the prior's file"""
     graphs: int = 200
-    """that are arranged, of each set; densities are of all"""
+    """that are arranged, of each set"""
+    density_graphs: int = 1000
+    """whose boxes' densities are measured, of each set"""
     seeds: int = 8
     steps: int = 2000
     """of training what the prior is compared with"""
@@ -107,18 +109,19 @@ def arranged(prior: Prior, graph: SceneGraph, seed: int) -> SceneGraph:
     return arrange(graph, seed, prior=prior).graph
 
 
-def ways_to_arrange(config: Config, prior: LayoutPrior, baselines: dict[str, Baseline]) -> dict[str, Arrange]:
+def ways_to_arrange(prior: LayoutPrior, baselines: dict[str, Baseline]) -> dict[str, Arrange]:
     """All that is compared, in the order of the table."""
 
-    def alone(graph: SceneGraph, seed: int) -> np.ndarray:
-        return prior.samples(graph, np.random.default_rng(seed), 1.0, 1)[0].boxes
+    def alone(graph: SceneGraph, seeds: int) -> np.ndarray:
+        return np.stack([p.boxes for p in prior.samples(graph, np.random.default_rng(0), 1.0, seeds)])
 
-    def fitted(baseline: Baseline, graph: SceneGraph, seed: int) -> np.ndarray:
-        rng = np.random.default_rng(seed)
-        return baseline.boxes(graph) if seed == 0 else baseline.drawn(graph, rng, prior.temperature)
+    def fitted(baseline: Baseline, graph: SceneGraph, seeds: int) -> np.ndarray:
+        rng = np.random.default_rng(0)
+        drawn = (baseline.drawn(graph, rng, prior.temperature) for _ in range(seeds - 1))
+        return np.stack([baseline.boxes(graph), *drawn])
 
-    def solved(with_prior: Prior, graph: SceneGraph, seed: int) -> np.ndarray:
-        return true_boxes(arranged(with_prior, graph, seed))
+    def solved(with_prior: Prior, graph: SceneGraph, seeds: int) -> np.ndarray:
+        return np.stack([true_boxes(arranged(with_prior, graph, seed)) for seed in range(seeds)])
 
     ways: dict[str, Arrange] = {
         name: partial(solved, baseline) if isinstance(baseline, NameSizes) else partial(fitted, baseline)
@@ -131,28 +134,33 @@ def measure_set(
     title: str, graphs: list[SceneGraph], config: Config, prior: LayoutPrior, baselines: dict[str, Baseline]
 ) -> SetRows:
     """All ways to arrange on one set of graphs."""
-    some = [graphs[int(i)] for i in np.linspace(0, len(graphs) - 1, min(config.graphs, len(graphs)))]
-    rows = {TRUTH: measure(some, lambda graph, seed: true_boxes(graph), 1)}
+    some, graphs = spread_out(graphs, config.graphs), spread_out(graphs, config.density_graphs)
+    rows = {TRUTH: measure(some, lambda graph, seeds: true_boxes(graph)[None], 1)}
     bare = {id(graph): without_boxes(graph) for graph in some}
-    for name, way in ways_to_arrange(config, prior, baselines).items():
-        hidden = lambda graph, seed, way=way: way(bare[id(graph)], seed)  # noqa: E731
+    for name, way in ways_to_arrange(prior, baselines).items():
+        hidden = lambda graph, seeds, way=way: way(bare[id(graph)], seeds)  # noqa: E731
         rows[name] = measure(tqdm(some, desc=f"{title}: {name}", mininterval=10), hidden, config.seeds)
     nats = {name: -mean([float(v) for g in graphs for v in b.log_density(g)]) for name, b in baselines.items()}
     nats["(c) learned prior alone"] = nats[OURS] = mean_surprise(prior, graphs)
     return SetRows(title, len(some), sum(len(graph.objects) for graph in graphs), rows, nats)
 
 
+def spread_out(graphs: list[SceneGraph], count: int) -> list[SceneGraph]:
+    """So many graphs, from first to last; all, if there are no more."""
+    return [graphs[int(i)] for i in np.linspace(0, len(graphs) - 1, min(count, len(graphs)))]
+
+
 def measure_nsr(
     config: Config, prior: LayoutPrior, baselines: dict[str, Baseline]
 ) -> tuple[dict[str, tuple[float, float]], int]:
     """The directions of NSR-1K that hold, by the way to arrange, one seed each, and how many there are."""
-    rows = [row for part in ("train", "val") for row in read_json(config.nsr / f"spatial.{part}.json")]
+    rows = read_json(config.nsr / "spatial.val.json")
     graphs = [nsr_graph(row) for row in rows if row["relation"] in NSR_PREDICATES]
     found = {}
-    for name, way in ways_to_arrange(config, prior, baselines).items():
+    for name, way in ways_to_arrange(prior, baselines).items():
         held: dict[str, list[bool]] = {"directions": [], "of them exact": [], "containment": []}
-        for seed, graph in enumerate(tqdm(graphs, desc=f"NSR-1K: {name}", mininterval=10)):
-            count_held(graph, way(graph, seed + 1), held)
+        for graph in tqdm(graphs, desc=f"NSR-1K: {name}", mininterval=10):
+            count_held(graph, way(graph, 1)[0], held)
         found[name] = mean(held["directions"]), mean(held["of them exact"])
     return found, len(graphs)
 
@@ -168,6 +176,7 @@ def measure_new_names(
 ) -> tuple[dict[str, tuple[float, float, float]], int]:
     """Objects of the names that `new` has never seen: nats, mean and best IoU; and how many there are."""
     graphs = [graph for graph in graphs if any(thing.name in NEW_NAMES for thing in graph.objects)]
+    graphs = spread_out(graphs, config.density_graphs)
     which = np.array([thing.name in NEW_NAMES for graph in graphs for thing in graph.objects])
     anything = NameBoxes(training, by_name=False)
     nats = {
@@ -207,7 +216,7 @@ def times(prior: LayoutPrior, graphs: list[SceneGraph]) -> tuple[float, float]:
 def read_json(path: Path) -> Any:
     """A JSON file; raises `UsageError` where there is none."""
     if not path.is_file():
-        raise UsageError(f"there is no {path}; --nsr is the folder of NSR-1K's spatial.train.json and spatial.val.json")
+        raise UsageError(f"there is no {path}; --nsr is the folder of NSR-1K's spatial.val.json")
     return msgspec.json.decode(path.read_bytes())
 
 

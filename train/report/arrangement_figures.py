@@ -9,9 +9,8 @@ from sg_models.arrangement.rules import centres_hold, read_rules, rule_holds
 from sg_models.graph.scene_graph import SceneGraph
 from sg_models.graph.spatial_wordings import INSIDE
 
-# boxes [O, 4] of a graph for a seed
+# boxes [S, O, 4] of a graph, for each of S seeds
 Arrange = Callable[[SceneGraph, int], np.ndarray]
-HIGHER, LOWER, NEITHER = "more is better", "less is better", ""
 COLUMNS = ("directions", "of them exact", "containment", "IoU, mean", "IoU, best of 8", "overlap", "spread")
 
 
@@ -29,7 +28,7 @@ def measure(graphs: Sequence[SceneGraph], arrange: Arrange, seeds: int) -> Figur
     means, best, overlaps, spreads = [], [], [], []
     for graph in graphs:
         truth = true_boxes(graph)
-        found = np.stack([arrange(graph, seed) for seed in range(seeds)])  # [S, O, 4]
+        found = arrange(graph, seeds)
         near = np.stack([paired_iou(boxes, truth) for boxes in found])  # [S, O]
         means.append(near.mean())
         best.append(near.mean(1).max())

@@ -38,12 +38,12 @@ def page(found: Measured, *, command: str, seeds: int, temperature: float, names
         "## Arranging: boxes for graphs without any",
         f"Measured by `{command}`. Graphs of real pictures without their boxes, cropped to squares; the true boxes "
         f"judge. {seeds} seeds a graph. *Directions*: left of, right of, above, below, in all their wordings; they "
-        "hold if the centres are the right way round and neither box is inside the other, *exactly* if no other direction "
-        "is greater, which is sg2im's rule. *Containment*: inside and surrounding. *Nats*: −log density of an object's "
-        "true box, given those before it where a model is joint, over centre and log sides in parts of the picture, no "
-        "deviation under 0.02; less is better. *IoU* with the true boxes: one graph has many right layouts, so the "
-        "best of the seeds says more. *Overlap*: of pairs that no relation joins, in parts of the smaller box; best as "
-        "in true pictures. *Spread*: of centres over the seeds.",
+        "hold if the centres are the right way round and neither box is inside the other, *exactly* if no other "
+        "direction is greater, which is sg2im's rule. *Containment*: inside and surrounding. *Nats*: −log density "
+        "of an object's true box, given those before it where a model is joint, over centre and log sides in parts "
+        "of the picture, no deviation under 0.02; less is better. *IoU* with the true boxes: one graph has many "
+        "right layouts, so the best of the seeds says more. *Overlap*: of pairs that no relation joins, in parts "
+        "of the smaller box; best as in true pictures. *Spread*: of centres over the seeds.",
         "(a) has a Gaussian for each name, (b) one for each name's size; (c) is the learned prior alone, "
         f"sampled at temperature {temperature:g}; (d) is sg2im's design trained on the same pictures, its likelihood a "
         "Gaussian of what it misses on validation graphs. Of (a) and (d) the best of 8 counts their one answer and 7 "
@@ -83,8 +83,8 @@ def _nsr(found: Measured) -> str:
     lines = ["| | directions | of them exact |", "|---|---|---|"]
     lines += [f"| {name} | {_number(loose)} | {_number(exact)} |" for name, (loose, exact) in found.nsr.items()]
     return (
-        f"### NSR-1K\n\nTwo objects and a direction (LayoutGPT's benchmark, {found.nsr_graphs} graphs, all of its "
-        "directions).\n\n" + "\n".join(lines)
+        f"### NSR-1K\n\nTwo objects and a direction (LayoutGPT's benchmark, {found.nsr_graphs} graphs, all that its "
+        "validation split has with one).\n\n" + "\n".join(lines)
     )
 
 
