@@ -3,14 +3,16 @@
 python train/sample.py --base sg-mini --adapter vi --graph graphs/desk.txt --out pictures --n 4 --seed 0
 """
 
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from tqdm import tqdm
 
+from sg_models.arrangement.arrange import arrange
 from sg_models.bases import sg_mini
-from sg_models.graph.scene_graph import SceneGraphError
+from sg_models.graph.scene_graph import SceneGraph, SceneGraphError
 from sg_models.verification.detection import Detector
 from sg_models.verification.shapes.oracle import ORACLE
 from train.bases.load import BaseOptions, load_base
@@ -46,6 +48,8 @@ class Config(BaseOptions, InfluenceOptions, DetectorOptions):
     --detector or, with SG-Mini, by its world's oracle"""
     seed: int = 0
     """picture k of every graph starts from the k-th noise of this seed, and has the layout of seed + k"""
+    arrange: bool = False
+    """give every object a box first, so that the relations hold; arrangement seed + k for picture k"""
     vary_layouts: bool = True
     """whether pictures of one graph get layouts of their own; the first one of seed 0 has the layout as predicted"""
     steps: int = STEPS
@@ -69,7 +73,8 @@ def main(config: Config) -> None:
     if config.regional:
         condition = RegionalConditioner(base, condition, config.base_weight, config.influence())
     for name, graph in graphs.items():
-        _named(name, lambda graph=graph: condition.check_fits(graph))
+        boxed = arranged(graph, config.seed, name) if config.arrange else graph
+        _named(name, lambda graph=boxed: condition.check_fits(graph))
     detector = judge(config, base.name) if config.best_of > 1 else None
     config.out.mkdir(parents=True, exist_ok=True)
     drawn = config.n * config.best_of
@@ -79,7 +84,9 @@ def main(config: Config) -> None:
     for start in tqdm(range(0, len(jobs), config.batch_size), unit="batch", disable=len(jobs) <= config.batch_size):
         part = jobs[start : start + config.batch_size]
         chosen = [graphs[name] for name, _ in part]
-        if config.vary_layouts:
+        if config.arrange:
+            chosen = [arrange(graph, config.seed + k).graph for graph, (_, k) in zip(chosen, part, strict=True)]
+        elif config.vary_layouts:
             chosen = condition.vary(chosen, [config.seed + k for _, k in part])
         pictures = draw_graphs(
             base,
@@ -92,6 +99,14 @@ def main(config: Config) -> None:
         for (name, k), picture in zip(part, pictures, strict=True):
             kept.add(name, k, graphs[name], to_pil(picture))
     print(f"{len(graphs) * config.n} pictures in {config.out}")
+
+
+def arranged(graph: SceneGraph, seed: int, name: str) -> SceneGraph:
+    """A graph with a box for every object; what cannot hold goes to standard error."""
+    found = arrange(graph, seed)
+    for reason in found.reasons:
+        print(f"warning: {name}: {reason}", file=sys.stderr)
+    return found.graph
 
 
 def judge(config: Config, base: str) -> Detector:
