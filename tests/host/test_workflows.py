@@ -9,6 +9,7 @@ from PIL import Image
 from ui_to_api import api_prompt
 
 from sg_models.graph.formats import parse_scene_graph
+from sg_models.verification.shapes.oracle import judge
 
 WORKFLOWS = sorted(path.stem for path in (REPOSITORY / "workflows").glob("*.json"))
 SG_MINI = [name for name in WORKFLOWS if name.endswith("sg-mini")]
@@ -86,7 +87,6 @@ def test_nothing_is_written_beside_the_pack(name, drawn, base_directory):
 
 @pytest.mark.parametrize("name", [name for name in SG_MINI if not name.startswith("i-")])
 def test_oracle_finds_the_graph(name, drawn):
-    oracle = pytest.importorskip("train.data.shapes.oracle", reason="the oracle needs the train extra")
     (text,) = [node["widgets_values"][0] for node in read_workflow(name)["nodes"] if node["type"] == "SceneGraphInput"]
-    verdict = oracle.judge(np.asarray(drawn(name)), parse_scene_graph(text))
+    verdict = judge(np.asarray(drawn(name)), parse_scene_graph(text))
     assert verdict.exact, verdict
