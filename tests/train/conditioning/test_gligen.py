@@ -12,6 +12,7 @@ from sg_models.adapters.adapter import AdapterError, read_adapter
 from sg_models.graph.caption import caption
 from sg_models.graph.formats import parse_scene_graph
 from sg_models.graph.scene_graph import SceneGraphError
+from train import sample
 from train.bases.base_model import BaseModel
 from train.bases.load import load_base
 from train.conditioning.gligen_conditioner import GligenConditioner
@@ -163,3 +164,13 @@ def test_the_file_says_whose_it_is(adapter_path: Path, name: str):
     assert (file.kind, file.base) == ("gligen", name)
     with pytest.raises(AdapterError, match="trained on"):
         replace(file, base="sd15" if name != "sd15" else "sd21").check_base(name, file.prediction_type)
+
+
+def test_the_command_arranges_a_graph_and_draws_it(folder: Path, adapter_path: Path, tmp_path: Path):
+    (tmp_path / "graph.txt").write_text("small red dog | left of | large blue house\nlarge blue house | under | cloud")
+    options = {"base": str(folder), "adapter": str(adapter_path), "graph": [str(tmp_path / "graph.txt")]}
+    options |= {"out": tmp_path / "pictures", "n": 2, "steps": 2}
+    with pytest.raises(SceneGraphError, match='graph: "small red dog" and 2 more have no box'):
+        sample.main(sample.Config(**options))
+    sample.main(sample.Config(**options, arrange=True, side=256))
+    assert sorted(path.name for path in (tmp_path / "pictures").iterdir()) == ["graph_0.png", "graph_1.png"]
