@@ -56,9 +56,9 @@ class Config:
     density_graphs: int = 1000
     """whose boxes' densities are measured, of each set"""
     seeds: int = 8
-    steps: int = 2000
+    steps: int = 1200
     """of training what the prior is compared with"""
-    new_name_steps: int = 1500
+    new_name_steps: int = 700
     """of training the prior without some names"""
     run_dir: Path = Path("runs/measure-arrange")
     docs: Path = Path("docs")

@@ -8,9 +8,11 @@ from ..graph.contradictions import MAX_SAID
 from ..graph.scene_graph import SceneGraph
 from .contradictory_rules import without_contradictions
 from .deadline import Deadline
+from .layout_prior import load_prior
 from .obstacles import obstacle
 from .plain_prior import PlainPrior
 from .prior import Prior
+from .prior_file import SHIPPED
 from .reasons import Reasons
 from .rules import Rule, Tie, centres_hold, read_rules, rule_holds
 from .solver import solve
@@ -51,8 +53,8 @@ class Arrangement:
 def arrange(graph: SceneGraph, seed: int, aspect: float = 1.0, prior: Prior | None = None) -> Arrangement:
     """Gives every object of `graph` a box; boxes that it gives stay.
 
-    The same seed (from 0) gives the same boxes. `aspect` is the picture's width over its height. Raises ValueError for
-    a seed or an aspect out of range.
+    The same seed (from 0) gives the same boxes. `aspect` is the picture's width over its height; `prior` is the usual
+    one if none is named. Raises ValueError for a seed or an aspect out of range.
     """
     if not 0 <= seed < MOST_SEED:
         raise ValueError(f"the seed {seed}; write a whole number from 0 to 2^64 - 1")
@@ -64,13 +66,18 @@ def arrange(graph: SceneGraph, seed: int, aspect: float = 1.0, prior: Prior | No
     reasons = Reasons(graph)
     for left_out, path in against.items():
         reasons.contradiction(left_out, path)
-    task = _nearest_task(graph, seed, aspect, prior or PlainPrior(), rules, ties)
+    task = _nearest_task(graph, seed, aspect, prior or usual_prior(), rules, ties)
     task = _with_settled(task, reasons)
     solved = solve(task, np.random.default_rng((seed, 1)), clock)
     for rule in solved.left_out[:MAX_SAID]:
         if clock.left > 0:
             reasons.obstacle(obstacle(solved.task, rule, clock))
     return _outcome(graph, solved.boxes, task.size, every, ties, reasons)
+
+
+def usual_prior() -> Prior:
+    """The learned prior that is shipped; where its file is not, as in a wheel, one that knows nothing of the world."""
+    return load_prior() if SHIPPED.is_file() else PlainPrior()
 
 
 def _nearest_task(

@@ -15,7 +15,7 @@ from ..graph.scene_graph import SceneGraph
 from .phrase_vectors import PhraseVectors
 from .prior import Proposal
 from .prior_file import SHIPPED, PriorFile, read_prior_file
-from .prior_mixture import to_boxes, to_places
+from .prior_mixture import LEAST_STD, to_boxes, to_places
 from .prior_network import Pairs, PriorBatch, PriorNetwork
 from .prior_order import placing_order
 
@@ -41,7 +41,7 @@ class LayoutPrior:
         steps = steps_of(self.network.pairs(batch, relations), batch.rank, count)
         objects, boxes = objects.repeat(count, 1), batch.boxes.repeat(count, 1)  # [count·O, ·]
         placed, places = self.network.place(objects, boxes), to_places(boxes)
-        spread = torch.zeros_like(boxes)
+        spread = torch.full_like(boxes, LEAST_STD)  # of what is given; of the rest it is what the sample says
         for now, pairs in steps:
             mixture = self.network.look_back(objects[now], placed, places, pairs)
             drawn, spread[now] = mixture.sample(generator, self.temperature)

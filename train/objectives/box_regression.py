@@ -12,7 +12,7 @@ from sg_models.layers.graph_encoder import GraphEncoder
 class BoxRegression(nn.Module):
     """Boxes from a graph (Johnson et al. 2018, section 3, "Scene layout"), from phrase vectors instead of classes."""
 
-    def __init__(self, phrase_dim: int, dim: int = 128, hidden: int = 256, layers: int = 4) -> None:
+    def __init__(self, phrase_dim: int, dim: int = 64, hidden: int = 128, layers: int = 4) -> None:
         super().__init__()
         self.attribute_in = nn.Linear(phrase_dim, phrase_dim, bias=False)
         self.encoder = GraphEncoder(phrase_dim, dim, hidden, layers)
