@@ -199,3 +199,16 @@ def test_what_cannot_be_asked_for_is_refused_in_words(tmp_path: Path):
             measured(tmp_path, **options)
     with pytest.raises(UsageError, match="nothing can tell whether .* say what to measure, such as --metrics fid"):
         default_metrics(False, "coco")
+
+
+def test_several_adapters_and_the_best_of_their_samples(sg_mini_checkpoint: Path, adapter_file: Path, tmp_path: Path):
+    options = {"base": str(sg_mini_checkpoint), "graphs": 2, "split": "held-out", "steps": 1}
+    adapters, kept = f"{adapter_file},none", tmp_path / "figures.json"
+    main(Config(adapter=adapters, samples=2, metrics=("judge", "best-of"), json=kept, **options))
+    figures = json.loads(kept.read_text())["results"]["held-out"]
+    assert set(figures) == {"i", str(adapter_file)}
+    for of_variant in figures.values():
+        assert {"exact graph", "exact graph, best of 1", "exact graph, best of 2"} <= set(of_variant)
+        assert of_variant["exact graph, best of 1"][0] == of_variant["exact graph"][0]
+    with pytest.raises(UsageError, match="best-of keeps one of several pictures of a graph; write --samples 8"):
+        main(Config(metrics=("best-of",), **options))
