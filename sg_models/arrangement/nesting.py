@@ -14,10 +14,11 @@ from ..graph.spatial_relations import box_contains
 from ..graph.spatial_wordings import INSIDE
 from .linear_programme import LinearProgramme
 from .rule_rows import Columns, edge
-from .rules import AXIS, Rule
+from .rules import AXIS, LEAST, Rule
 from .task import Task
 
 SIDES = [(axis, side) for axis in (0, 1) for side in (-1, 1)]
+GROWN = np.array([-LEAST, -LEAST, LEAST, LEAST])  # edges that are rounded apart do not stick out
 NESTED = 300.0  # per part of the picture by which a box does not stick out, where it may
 
 
@@ -40,11 +41,11 @@ class Nesting:
 
 
 def wrong_nestings(rules: Sequence[Rule], boxes: np.ndarray) -> list[Nesting]:
-    """The pairs with a direction of which one box [O, 4] lies inside the other."""
+    """The pairs with a direction of which one box [O, 4] lies inside the other, or touches its edge from inside."""
     found = []
     for rule in rules:
         for inner, outer, side in ((*rule.ends, -1), (*rule.ends[::-1], 1)):
-            if rule.meaning != INSIDE and box_contains(tuple(boxes[outer]), tuple(boxes[inner])):
+            if rule.meaning != INSIDE and box_contains(tuple(boxes[outer] + GROWN), tuple(boxes[inner])):
                 found.append(Nesting(inner, outer, AXIS[rule.meaning], side))
     return found
 

@@ -9,10 +9,13 @@ import pytest
 
 from sg_models.arrangement import arrange as module
 from sg_models.arrangement.arrange import Arrangement, arrange
+from sg_models.arrangement.nesting import wrong_nestings
 from sg_models.arrangement.plain_prior import PlainPrior
+from sg_models.arrangement.rules import Rule
 from sg_models.graph.line_syntax import parse_lines
 from sg_models.graph.scene_graph import SceneGraph
 from sg_models.graph.spatial_relations import box_contains, spatial_relation
+from sg_models.graph.spatial_wordings import LEFT
 
 STREET = """man | riding | horse
 horse | to the left of | tree
@@ -149,6 +152,18 @@ def test_boxes_with_a_direction_do_not_nest_even_where_one_must_reach_over_the_o
     text = "a | left of | b\nb | left of | c\nc | inside | a\nd | inside | a\nd | left of | b"
     for seed in range(5):
         assert plainly(text, seed).exact == (0, 1, 2, 3, 4)
+
+
+def test_edges_that_are_rounded_apart_do_not_stick_out():
+    boxes = np.array([[0.1, 0.1, 0.5, 0.5], [0.3, 0.2, 0.4, np.nextafter(0.5, 1.0)]])
+    (cut,) = wrong_nestings([Rule(0, 0, 1, LEFT)], boxes)
+    assert (cut.inner, cut.outer, cut.axis, cut.side) == (1, 0, 0, 1)
+
+
+def test_without_the_learned_priors_file_the_plain_one_serves(monkeypatch, tmp_path):
+    graph = parse_lines(STREET)
+    monkeypatch.setattr(module, "SHIPPED", tmp_path / "none.safetensors")
+    assert arrange(graph, 1) == arrange(graph, 1, prior=PlainPrior())
 
 
 def test_twenty_nested_boxes_fit():
