@@ -54,17 +54,23 @@ def _axes(task: Task, gaps: np.ndarray, ones: np.ndarray, others: np.ndarray, rn
 
 
 def _separable(task: Task) -> np.ndarray:
-    """Whether two objects [O, O] may be kept apart: neither nested, nor joined by a relation without rules."""
-    tied = np.eye(task.count, dtype=bool)
+    """Whether two objects [O, O] may be kept apart: neither nested, nor joined by a relation without rules.
+
+    What is related to something in a park is no stranger to the park: left of it or not, it may be in there, too.
+    """
+    tied, nested, directed = (np.eye(task.count, dtype=bool) for _ in range(3))
     for tie in task.ties:
         tied[tie.subject, tie.object] = tied[tie.object, tie.subject] = True
-    nested = np.eye(task.count, dtype=bool)
     for rule in task.rules:
         if rule.meaning == INSIDE:
             nested[rule.first, rule.second] = True
+        else:
+            directed[rule.first, rule.second] = directed[rule.second, rule.first] = True
     for _ in range(max(1, int(np.ceil(np.log2(task.count))))):
         nested = _joined(nested, nested)
-    return ~(_joined(tied, tied) | nested | nested.T | (task.given[:, None] & task.given))
+    at_home = _joined(tied | directed, nested) & ~directed
+    joined = _joined(tied, tied) | nested | nested.T | at_home | at_home.T
+    return ~(joined | (task.given[:, None] & task.given))
 
 
 def _joined(one: np.ndarray, other: np.ndarray) -> np.ndarray:

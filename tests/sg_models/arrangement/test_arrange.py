@@ -105,6 +105,17 @@ def test_unrelated_objects_are_kept_apart_along_different_axes():
     assert axes == {0, 1}
 
 
+def test_who_is_beside_a_man_in_a_park_may_be_in_the_park():
+    text = "man | in | park\ndog | left of | man\ncar | right of | park"
+    found = [boxes(plainly(text, seed)) for seed in range(20)]
+    assert any(overlap(dog, park) for _, park, dog, _ in found)
+    assert not any(overlap(car, park) for _, park, _, car in found)
+
+
+def overlap(one, other) -> bool:
+    return all(one[axis] < other[axis + 2] - 1e-3 and other[axis] < one[axis + 2] - 1e-3 for axis in (0, 1))
+
+
 def test_a_cycle_is_named_and_the_rest_is_drawn():
     found = plainly("a | left of | b\nb | left of | c\nc | left of | a\nd | above | a")
     assert found.broken == (2,) and found.exact == (0, 1, 3)
