@@ -62,7 +62,8 @@ class _Processor:
 
 def attach_regions(unet: UNet2DConditionModel) -> None:
     """Lets a UNet take `region_arguments`; without them, a call is the base's own."""
-    unet.set_attn_processor({name: _Processor(plain) for name, plain in unet.attn_processors.items()})
+    processors = unet.attn_processors.items()
+    unet.set_attn_processor({name: p if isinstance(p, _Processor) else _Processor(p) for name, p in processors})
 
 
 def region_arguments(regions: Regions, others: dict[str, Any]) -> dict[str, Any]:
