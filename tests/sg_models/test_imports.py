@@ -8,6 +8,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 IMPORT_ALL = """
 import importlib, pkgutil, warnings
 import einops, networkx, PIL.ImageFont, safetensors.torch, torch, torch_geometric.nn  # theirs may do as they please
+import scipy.ndimage, scipy.optimize, scipy.sparse, torchvision.ops
 before = list(warnings.filters)
 import sg_models
 for module in pkgutil.walk_packages(sg_models.__path__, "sg_models."):
