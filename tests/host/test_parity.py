@@ -15,6 +15,7 @@ from sg_models.adapters.gsa_adapter import GSAAdapter  # noqa: E402
 from sg_models.adapters.phrase_features import phrase_features  # noqa: E402
 from sg_models.graph.formats import parse_scene_graph  # noqa: E402
 from train.bases.sg_mini_checkpoint import load_sg_mini  # noqa: E402
+from train.conditioning.influence import Influence  # noqa: E402
 from train.conditioning.phrase_encoders import BertPhrases, packaged_bert  # noqa: E402
 from train.conditioning.sampling import sample_latents  # noqa: E402
 from train.conditioning.trained_adapter import load_variant  # noqa: E402
@@ -78,3 +79,20 @@ def test_latents_are_the_standalone_samplers_own(measured, tensors):
         conditions = load_variant(base, variant)(graphs)
         expected = sample_latents(base, conditions, noise, steps=run["steps"], guidance=run["guidance"])
         assert (tensors[f"parity.{variant}"] - expected).abs().max().item() <= LATENT_TOLERANCE, variant
+
+
+@pytest.mark.parametrize("variant", ["vi", "iv"])
+def test_an_adapter_that_acts_less_and_for_a_while_acts_alike_in_both(measured, tensors, variant):
+    run, noise = measured["influence"], tensors["noise"]
+    graphs = [parse_scene_graph(measured["parity"]["graph"])] * len(noise)
+    latents = []
+    for acts in (run["acts"], {"strength": run["acts"]["strength"]}, {}):
+        condition = load_variant(load_sg_mini(CHECKPOINT).freeze(), variant, influence=Influence(**acts))
+        if variant == "vi":
+            condition.on_negative = False
+        guidance = measured["parity"]["guidance"]
+        latents.append(sample_latents(condition.base, condition(graphs), noise, steps=run["steps"], guidance=guidance))
+    found = tensors[f"influence.{variant}"]
+    assert (found - latents[0]).abs().max().item() <= LATENT_TOLERANCE
+    for other in latents[1:]:  # so that each of the three numbers matters
+        assert (found - other).abs().max().item() > 10 * LATENT_TOLERANCE

@@ -36,7 +36,7 @@ from comfy.model_base import ModelType
 
 import nodes
 
-INFLUENCE_STEPS = 7
+INFLUENCE_STEPS = 8
 PARITY_STEPS = 25
 PHRASES = ("dog", "small red circle", "left of", "a very large and rather old brown dog")
 BERT = "all-MiniLM-L6-v2"
