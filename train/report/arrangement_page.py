@@ -51,8 +51,8 @@ def page(found: Measured, *, command: str, seeds: int, temperature: float, names
         *(_set(rows) for rows in found.sets),
         _nsr(found),
         _new_names(found, names),
-        f"One arrangement of 8 objects takes {found.milliseconds[0]:.0f} ms (median; the prior alone "
-        f"{found.milliseconds[1]:.0f} ms), on one shared core.",
+        f"One arrangement of 8 objects takes {found.milliseconds[0]:.0f} ms of processor time (median; the prior "
+        f"alone {found.milliseconds[1]:.0f} ms), on one core of two that ran other work as well.",
         "24 arrangements of real graphs, 8 of each set, the first seed; below each what its graph says.",
         "![Boxes with names, and relations](arrange.png)",
     ]
