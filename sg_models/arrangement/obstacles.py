@@ -89,7 +89,7 @@ def _least_slacks(task: Task, clock: Deadline) -> _Slacks | None:
         add_rule(programme, columns, rule, task.margin, [(broken[-1], 1.0)], by_centres=True)
         if rule.meaning != INSIDE:
             add_rule(programme, columns, rule, task.margin, [(across[-1], 1.0), (broken[-1], 1.0)])
-    values = programme.solve(clock.left).values
+    values = programme.solve(clock.patience).values
     if values is None:
         return None
     return _Slacks(values[across], values[broken], values[: 4 * task.count].reshape(-1, 4))
@@ -105,7 +105,7 @@ def _priced_rules(task: Task, rule: Rule, clock: Deadline) -> list[Rule]:
     for other in task.rules:
         rows = add_rule(programme, columns, other, task.margin, by_centres=other.relation in task.by_centres)
         owner |= dict.fromkeys(rows, other)
-    priced = {id(owner[row]): owner[row] for row in programme.binding_rows(clock.left) if row in owner}
+    priced = {id(owner[row]): owner[row] for row in programme.binding_rows(clock.patience) if row in owner}
     return list(priced.values())
 
 
@@ -115,4 +115,4 @@ def _feasible(task: Task, rules: Sequence[Rule], clock: Deadline) -> bool:
     columns = add_boxes(programme, task, sorted({end for rule in rules for end in rule.ends}))
     for rule in rules:
         add_rule(programme, columns, rule, task.margin, by_centres=rule.relation in task.by_centres)
-    return not programme.solve(clock.left).infeasible
+    return not programme.solve(clock.patience).infeasible

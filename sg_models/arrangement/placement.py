@@ -63,7 +63,7 @@ def place(
         programme.row([*ahead, *behind, (overlap, 1.0)], GAP)
     for cut in nesting:
         add_cut(programme, task, columns, cut, firmness)
-    values = programme.solve(clock.left).values
+    values = programme.solve(clock.patience).values
     return None if values is None else values[: 4 * task.count].reshape(-1, 4)
 
 
