@@ -1,6 +1,6 @@
 # Two commands do everything on a fresh machine with Python >= 3.10: `make demo` and `make test`.
 # `make test-full` adds what is slow or large: Stable Diffusion 2.1 at its full size, with random weights.
-# `make weights` trains everything that ships from nothing: a day on two CPU cores, going on wherever it was stopped.
+# `make weights` trains SG-Mini and its adapters from nothing: a day on two CPU cores, going on wherever it was stopped.
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python

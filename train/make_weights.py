@@ -1,11 +1,12 @@
-"""Makes everything that ships, from nothing: each training in its order, with the options that it was made with.
+"""Makes SG-Mini and all its adapters, from nothing: each training in its order, with the options it was made with.
 
     python train/make_weights.py            # or: make weights
     python train/make_weights.py --until base
 
 It stops and goes on wherever it was: a stage that is done is passed over, and each script resumes from its own
 checkpoint. All is written below `runs/weights`, and over the shipped files at the very end alone. What each stage took
-is in docs/training.md.
+is in docs/training.md. The prior of *Arrange Scene Graph* ships as well; it is trained on annotations that have to be
+fetched first, by train/train_arrange.py.
 """
 
 import json

@@ -52,7 +52,7 @@ def test_too_few_pictures_or_samples_are_refused_before_anything_is_drawn():
         metrics("kid").check([SPLIT], 2)
     with pytest.raises(UsageError, match="write --samples 2"):
         metrics("lpips").check([SPLIT], 1)
-    with pytest.raises(UsageError, match="there is no metric 'fod'; write --metrics judge fid"):
+    with pytest.raises(UsageError, match="there is no metric 'fod'; write --metrics judge best-of fid"):
         metrics("fod").check([SPLIT], 1)
 
 
