@@ -33,14 +33,16 @@ def semantic_map(classes: Tensor, graph: SceneGraph, size: tuple[int, int]) -> I
 
 def draw_layout(graph: SceneGraph, boxes: Tensor, size: tuple[int, int]) -> Image.Image:
     """Boxes [O, 4] of a graph's objects with their phrases: `size` (width, height) pixels."""
-    width, height = size
     picture = Image.new("RGB", size, PAPER)
     draw = ImageDraw.Draw(picture)
-    for i in sorted(range(len(graph.objects)), key=lambda i: -_area(boxes[i])):  # what is inside comes last
-        x0, y0, x1, y1 = (v * side for v, side in zip(boxes[i].tolist(), (width, height) * 2, strict=True))
+    order = sorted(range(len(graph.objects)), key=lambda i: -_area(boxes[i]))  # what is inside comes last
+    places = [tuple(round(v * side) for v, side in zip(box, size * 2, strict=True)) for box in boxes.tolist()]
+    for i in order:  # all labels first: none hides the edge of a box
+        _label(draw, graph.objects[i].phrase, places[i], size)
+    for i in order:
+        x0, y0, x1, y1 = places[i]
         colour = name_colour(graph.objects[i].name)
         draw.rectangle((x0, y0, max(x1, x0 + 1), max(y1, y0 + 1)), outline=colour, width=LINE)
-        _label(draw, graph.objects[i].phrase, x0, y0, size)
     return picture
 
 
@@ -53,11 +55,14 @@ def _area(box: Tensor) -> float:
     return float((box[2] - box[0]) * (box[3] - box[1]))
 
 
-def _label(draw: ImageDraw.ImageDraw, text: str, x: float, y: float, size: tuple[int, int]) -> None:
-    """A label at a box's top left corner, moved into the picture where it would leave it."""
+def _label(draw: ImageDraw.ImageDraw, text: str, box: tuple[int, ...], size: tuple[int, int]) -> None:
+    """A label above a box, or where there is no room in it or below it; moved sideways into the picture."""
     text, font = drawable(text), font_for(text, LABEL_SIZE)
     left, top, right, bottom = draw.textbbox((0, 0), text, font)
-    x = max(0.0, min(x, size[0] - (right - left) - 2 * PADDING))
-    y = max(0.0, min(y, size[1] - (bottom - top) - 2 * PADDING))
-    draw.rectangle((x, y, x + right - left + 2 * PADDING, y + bottom - top + 2 * PADDING), fill=PAPER)
+    width, height = right - left + 2 * PADDING, bottom - top + 2 * PADDING
+    x0, y0, _, y1 = box
+    fits_inside = y1 - y0 > height + 2 * LINE or y1 + height > size[1]
+    y = y0 - height if y0 >= height else y0 + LINE if fits_inside else y1 + LINE
+    x = max(0.0, min(x0, size[0] - width))
+    draw.rectangle((x, y, x + width, y + height), fill=PAPER)
     draw.text((x + PADDING - left, y + PADDING - top), text, INK, font)
