@@ -18,7 +18,7 @@ from .rules import Rule, Tie, centres_hold, read_rules, rule_holds
 from .solver import solve
 from .task import Task, cornered, new_task
 
-SECONDS = 1.2  # of work, beyond which no more is begun; graphs of a picture take hundredths of one
+SECONDS = 0.9  # of work, beyond which no more is begun; graphs of a picture take hundredths of one
 PROPOSALS = 6  # of the prior, of which the one that breaks the rules least is taken
 MOST_SEED = 2**64
 

@@ -18,7 +18,7 @@ from .task import Task
 COMFORT = {INSIDE: 0.02}  # by how much a rule had better hold, in parts of the picture
 USUAL_COMFORT = 0.05
 GAP = 0.01  # between objects that are kept apart
-UNCLEAR, OVERLAP = 60.0, 30.0  # per part of the picture; a standard deviation costs 1
+UNCLEAR, OVERLAP, TINY = 60.0, 30.0, 400.0  # per part of the picture; a standard deviation costs 1
 DISTORTION = 1.5  # per unit of the logarithm of width over height
 USUAL_SIZES = (0.6, 1.7)  # relative to what the prior says; outside it gets dear
 DEAR = 5.0
@@ -74,6 +74,7 @@ def _pull(programme: LinearProgramme, task: Task, columns: Columns, place: int) 
         _near(programme, columns[place, part], target[part], 1 / spread[part])
     for part in (2, 3):
         _near(programme, columns[place, part], target[part], 1 / (spread[part] * target[part]), USUAL_SIZES)
+        programme.row([(columns[place, part], 1.0), (programme.column(cost=TINY), 1.0)], task.drawable)
     longer, flatter = programme.column(cost=DISTORTION), programme.column(cost=DISTORTION)
     sides = [(columns[place, 2], 1 / target[2]), (columns[place, 3], -1 / target[3])]
     programme.row([*sides, (longer, -1.0), (flatter, 1.0)], 0.0, is_equal=True)

@@ -9,6 +9,7 @@ from ..graph.spatial_wordings import INSIDE
 from .prior import Proposal
 from .rules import AXIS, Rule, Tie
 
+DRAWABLE, OF_MANY = 0.06, 0.3  # of the shorter side: what a model can still draw; less where there are many objects
 MARGIN = 0.004  # of the shorter side: by how much a rule holds at least; less where there are many objects
 
 
@@ -28,6 +29,7 @@ class Task:
     rules: tuple[Rule, ...]
     ties: tuple[Tie, ...]
     margin: float
+    drawable: float  # the least side that is wanted
     by_centres: frozenset[int] = frozenset()
 
     @property
@@ -65,8 +67,9 @@ def new_task(graph: SceneGraph, proposal: Proposal, aspect: float, rules: list[R
     target = centred(proposal.boxes * np.tile(size, 2))
     spread = proposal.spread * np.concatenate([size, [1.0, 1.0]])
     margin = min(MARGIN, 0.25 / len(given)) * size.min()
-    target[:, 2:] = np.where(given[:, None], target[:, 2:], np.clip(target[:, 2:], 4 * margin, size))
-    return Task(size, given, target, spread, tuple(rules), tuple(ties), float(margin))
+    least = max(min(DRAWABLE, OF_MANY / len(given) ** 0.5) * size.min(), 4 * margin)
+    target[:, 2:] = np.where(given[:, None], target[:, 2:], np.clip(target[:, 2:], least, size))
+    return Task(size, given, target, spread, tuple(rules), tuple(ties), float(margin), float(least))
 
 
 def centred(boxes: np.ndarray) -> np.ndarray:

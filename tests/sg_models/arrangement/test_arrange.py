@@ -95,6 +95,18 @@ def test_directions_are_those_of_the_picture_not_of_the_unit_square(aspect):
         assert all(spatial_relation(scaled[one], scaled[other]) == meaning for one, meaning, other in places)
 
 
+def test_boxes_of_a_usual_graph_are_large_enough_to_be_drawn():
+    """Under two of 64 cells of latents, GLIGEN and regional prompts can do nothing with a box."""
+    texts = (
+        STREET,
+        "dog | on | motorcycle\nman | next to | motorcycle\nman | wearing | hat",
+        "bird | above | oak tree",
+    )
+    arranged = [boxes(arrange(parse_lines(text), seed)) for text in texts for seed in range(20)]
+    small = [min(min(x1 - x0, y1 - y0) for x0, y0, x1, y1 in found) < 2 / 64 for found in arranged]
+    assert not any(small)
+
+
 def test_unrelated_objects_are_kept_apart_along_different_axes():
     axes = set()
     for seed in range(12):
