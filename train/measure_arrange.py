@@ -85,7 +85,14 @@ def main(config: Config) -> None:
         times(prior, [g for graphs in sets.values() for g in graphs if len(g.objects) == 8][:40]),
     )
     command = "python train/measure_arrange.py --data DATA --nsr NSR"
-    text = page(found, command=command, seeds=config.seeds, temperature=prior.temperature, names=list(NEW_NAMES))
+    text = page(
+        found,
+        command=command,
+        seeds=config.seeds,
+        temperature=prior.temperature,
+        names=list(NEW_NAMES),
+        steps=(file.steps, config.steps, config.new_name_steps),
+    )
     results = config.docs / "results.md"
     with whole_file(results) as beside:
         earlier = results.read_text("utf-8") if results.exists() else ""

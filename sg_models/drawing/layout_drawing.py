@@ -37,7 +37,7 @@ def draw_layout(graph: SceneGraph, boxes: Tensor, size: tuple[int, int]) -> Imag
     draw = ImageDraw.Draw(picture)
     order = sorted(range(len(graph.objects)), key=lambda i: -_area(boxes[i]))  # what is inside comes last
     places = [tuple(round(v * side) for v, side in zip(box, size * 2, strict=True)) for box in boxes.tolist()]
-    for i in order:  # all labels first: none hides the edge of a box
+    for i in order:  # all labels first and without a ground: none hides an edge or another label
         _label(draw, graph.objects[i].phrase, places[i], size)
     for i in order:
         x0, y0, x1, y1 = places[i]
@@ -64,5 +64,4 @@ def _label(draw: ImageDraw.ImageDraw, text: str, box: tuple[int, ...], size: tup
     fits_inside = y1 - y0 > height + 2 * LINE or y1 + height > size[1]
     y = y0 - height if y0 >= height else y0 + LINE if fits_inside else y1 + LINE
     x = max(0.0, min(x0, size[0] - width))
-    draw.rectangle((x, y, x + width, y + height), fill=PAPER)
     draw.text((x + PADDING - left, y + PADDING - top), text, INK, font)

@@ -1,5 +1,6 @@
 """What `measure_arrange.py` measured, as a section of a page."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from train.report.arrangement_figures import COLUMNS, Figures, mean_difference
@@ -32,8 +33,10 @@ class Measured:
     milliseconds: tuple[float, float]
 
 
-def page(found: Measured, *, command: str, seeds: int, temperature: float, names: list[str]) -> str:
-    """The section in Markdown."""
+def page(
+    found: Measured, *, command: str, seeds: int, temperature: float, names: list[str], steps: Sequence[int]
+) -> str:
+    """The section in Markdown; `steps` are those of training the prior, (d), and the prior without some names."""
     parts = [
         "## Arranging: boxes for graphs without any",
         f"Measured by `{command}`. Graphs of real pictures without their boxes, cropped to squares; the true boxes "
@@ -47,7 +50,8 @@ def page(found: Measured, *, command: str, seeds: int, temperature: float, names
         "(a) has a Gaussian for each name, (b) one for each name's size; (c) is the learned prior alone, "
         f"sampled at temperature {temperature:g}; (d) is sg2im's design trained on the same pictures, its likelihood a "
         "Gaussian of what it misses on validation graphs. Of (a) and (d) the best of 8 counts their one answer and 7 "
-        "drawn from their Gaussians at the same temperature.",
+        "drawn from their Gaussians at the same temperature. The prior was trained for {:,} steps, (d) for {:,}, and "
+        "the prior without some names for {:,}, of as many graphs each.".format(*steps),
         *(_set(rows) for rows in found.sets),
         _nsr(found),
         _new_names(found, names),
