@@ -1,10 +1,13 @@
-"""Stable Diffusion 2.1 at its full size with random weights, for the slow tests that ask for it."""
+"""What all tests share: no hub, and Stable Diffusion 2.1 at its full size with random weights, for slow tests."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # nothing here may ask a hub; it is read when that is first imported
 
 # A folder of their own: beside `tests/train` and `tests/sg_models`, a script would take those for the packages.
 FULL_SIZE = Path(__file__).with_name("full_size")

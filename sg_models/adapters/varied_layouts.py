@@ -1,6 +1,6 @@
 """Graphs with a layout of their own for each seed, whichever adapter predicts it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -20,7 +20,7 @@ class PredictsBoxes(Protocol):
 
     def predict_boxes(self, graphs: GraphBatch) -> Tensor: ...
 
-    def parameters(self): ...
+    def parameters(self) -> Iterator[Tensor]: ...
 
 
 def vary_layouts(

@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +15,11 @@ from ..graph.scene_graph import SceneGraph
 from .phrase_vectors import PhraseVectors
 from .prior import Proposal
 from .prior_file import SHIPPED, PriorFile, read_prior_file
-from .prior_mixture import LEAST_STD, to_boxes, to_places
-from .prior_network import Pairs, PriorBatch, PriorNetwork
+from .prior_mixture import to_places
+from .prior_network import PriorBatch, PriorNetwork
 from .prior_order import placing_order
+from .prior_sampler import PriorSampler
 
-LEAST_SIDE = 0.02  # of a box that is sampled, as a part of the picture
-STEPS = 24  # objects that are placed one after another; of more, several at a time
 SHOWN = 24  # objects that all later ones look at: it learns from graphs of as many
 MOST_LOG_ASPECT = 1.0  # of the pictures that it learns from it is 0.6
 SOMEWHERE = (0.25, 0.25, 0.75, 0.75)  # stands for a box that is not known yet, which nobody looks at
@@ -32,28 +31,23 @@ class LayoutPrior:
     def __init__(self, vectors: PhraseVectors, network: PriorNetwork, temperature: float = 1.0) -> None:
         self.vectors, self.network, self.temperature = vectors, network.eval(), temperature
 
+    @cached_property
+    def sampler(self) -> PriorSampler:
+        """Made at the first sample: of the weights as they are then."""
+        return PriorSampler(self.network)
+
     @torch.inference_mode()
     def samples(self, graph: SceneGraph, rng: np.random.Generator, aspect: float, count: int) -> list[Proposal]:
         """See `Prior`. They are made side by side, which takes hardly longer than one."""
         batch = prior_batch([graph], self.vectors, rng, aspect)
-        generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
         objects, relations = self.network.encode(batch)
-        steps = steps_of(self.network.pairs(batch, relations), batch.rank, count)
-        objects, boxes = objects.repeat(count, 1), batch.boxes.repeat(count, 1)  # [count·O, ·]
-        placed, places = self.network.place(objects, boxes), to_places(boxes)
-        spread = torch.full_like(boxes, LEAST_STD)  # of what is given; of the rest it is what the sample says
-        for now, pairs in steps:
-            mixture = self.network.look_back(objects[now], placed, places, pairs)
-            drawn, spread[now] = mixture.sample(generator, self.temperature)
-            boxes[now] = to_boxes(drawn, LEAST_SIDE)
-            places[now] = to_places(boxes[now])
-            for seen, new in zip(placed, self.network.place(objects[now], boxes[now]), strict=True):
-                seen[now] = new
-        found = boxes.double().unflatten(0, (count, -1)).numpy()  # [count, O, 4]
+        pairs = self.network.pairs(batch, relations)
+        drawn = self.sampler.sample(batch, objects.numpy(), pairs, rng, count, self.temperature)
+        found, spread = (part.astype(np.float64) for part in drawn)  # [count, O, 4]
         for place, thing in enumerate(graph.objects):
             if thing.box is not None:  # as it is given, and not as float32 has it
                 found[:, place] = thing.box
-        return [Proposal(*pair) for pair in zip(found, spread.double().unflatten(0, (count, -1)).numpy(), strict=True)]
+        return [Proposal(*pair) for pair in zip(found, spread, strict=True)]
 
     @torch.no_grad()
     def log_density(self, graphs: Sequence[SceneGraph], rng: np.random.Generator, aspect: float = 1.0) -> Tensor:
@@ -63,25 +57,6 @@ class LayoutPrior:
         """
         batch = prior_batch(graphs, self.vectors, rng, aspect, first_given=False)
         return self.network(batch).log_prob(to_places(batch.boxes))
-
-
-def steps_of(pairs: Pairs, rank: Tensor, count: int) -> list[tuple[Tensor, Pairs]]:
-    """What is placed one after another in `count` copies of one graph of O objects, from rank 1 on.
-
-    Each step has the places of its objects among all copies' and the pairs of which the later one is among them,
-    counted in the step.
-    """
-    copies = torch.arange(count)[:, None] * len(rank)  # [count, 1]
-    found = []
-    for step in range(1, int(rank.max()) + 1):
-        now = (rank == step).nonzero().flatten()
-        local = torch.zeros_like(rank).index_put((now,), torch.arange(len(now)))
-        of_step = (rank[pairs.later] == step).nonzero().flatten()
-        later = (torch.arange(count)[:, None] * len(now) + local[pairs.later[of_step]]).flatten()
-        earlier = (copies + pairs.earlier[of_step]).flatten()
-        said = [part[of_step].repeat(count, 1) for part in pairs.said]
-        found.append(((copies + now).flatten(), Pairs(later, earlier, said)))
-    return found
 
 
 def prior_batch(
@@ -121,8 +96,7 @@ def order_of(graph: SceneGraph, rng: np.random.Generator, first_given: bool) -> 
     ends = np.array([(r.subject, r.object) for r in graph.relations], np.int64).reshape(-1, 2)
     order = placing_order(count, ends, rng, given)
     later = order - given.sum()  # those that are given come first
-    steps = min(count, STEPS)
-    return np.where(given, 0, 1 + later * steps // count), order < SHOWN
+    return np.where(given, 0, 1 + later), order < SHOWN
 
 
 def attribute_vector(attributes: Sequence[str], vectors: PhraseVectors) -> np.ndarray:

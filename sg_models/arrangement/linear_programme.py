@@ -59,12 +59,13 @@ class LinearProgramme:
             return Solution(None)
         if len(self.low) > LARGE and not any(self.integer):
             return self._interior(seconds)
+        of_integers = {"mip_rel_gap": GAP, "node_limit": NODES} if any(self.integer) else {}
         found = milp(
             self.cost,
-            integrality=self.integer if any(self.integer) else None,
+            integrality=self.integer if of_integers else None,
             bounds=Bounds(*np.array([self.low, self.high])),
             constraints=LinearConstraint(self._matrix(), *np.array([self.row_low, self.row_high])),
-            options={"time_limit": seconds, "mip_rel_gap": GAP, "node_limit": NODES},
+            options={"time_limit": seconds, **of_integers},  # each takes scipy longer to check than it should
         )
         return Solution(found.x, infeasible=found.status == 2)
 

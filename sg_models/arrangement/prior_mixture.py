@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 LEAST_STD = 0.02  # of the picture, and of the logarithm of a side: annotated boxes are no surer than that
+LEAST_SIDE = 0.02  # of a box that is sampled, as a part of the picture
 _LOG_TWO_PI = math.log(2 * math.pi)
 
 
@@ -26,17 +27,6 @@ class Mixture:
         each = -0.5 * (z**2).sum(-1) - self.stds.log().sum(-1) - 2 * _LOG_TWO_PI  # [C]
         return self._log_sum(self.logits + each) - self._log_sum(self.logits)
 
-    def sample(self, generator: torch.Generator, temperature: float = 1.0) -> tuple[Tensor, Tensor]:
-        """One place per object [O, 4], and the standard deviations of the component that it is from, [O, 4].
-
-        A temperature below 1 prefers likely components, and stays nearer to their means.
-        """
-        noise = -torch.empty_like(self.logits).exponential_(generator=generator).log()  # Gumbel: its largest is a draw
-        chosen = self._largest(self.logits / max(temperature, 1e-6) + noise)
-        spread = self.stds[chosen]
-        offsets = torch.randn(spread.shape, generator=generator, device=spread.device)
-        return self.means[chosen] + temperature * spread * offsets, spread
-
     def _log_sum(self, values: Tensor) -> Tensor:
         """The logarithm of the sum of exponentials over each object's components: [C] → [O]."""
         top = self._top(values)
@@ -46,12 +36,6 @@ class Mixture:
     def _top(self, values: Tensor) -> Tensor:
         low = values.new_full((self.count,), -torch.inf)
         return low.scatter_reduce(0, self.owner, values.detach(), "amax")
-
-    def _largest(self, values: Tensor) -> Tensor:
-        """The place of each object's largest component: [C] → [O]."""
-        top = self._top(values)
-        is_top = values == top[self.owner]
-        return torch.zeros_like(top, dtype=torch.long).scatter(0, self.owner[is_top], is_top.nonzero().flatten())
 
 
 def to_places(boxes: Tensor) -> Tensor:

@@ -21,7 +21,9 @@ from .prior_mixture import LEAST_STD, Mixture, to_places
 BOX_FREQUENCIES = 6
 BOX_FEATURES = 8 * BOX_FREQUENCIES + 4
 MOST_STD = 1.5
-USUAL_LOG_SIDE = -1.5  # around which sides begin
+START = math.log(MOST_STD / 0.25 - 1)  # a standard deviation of a quarter to begin with
+USUAL = (0.5, 0.5, -1.5, -1.5)  # the place around which the picture's own components begin
+MOST_LOGIT = 20.0  # of attention, whose exponential is still summed
 
 
 @dataclass(frozen=True)
@@ -109,13 +111,13 @@ class PriorNetwork(nn.Module):
         for linear, ends in zip(self.said, ((subject, object_), (object_, subject)), strict=True):
             slot = slots[ends]
             said = said.index_add(0, slot[slot >= 0], linear(relations[slot >= 0]))
-        return Pairs(later, earlier, [part.said(said) for part in self._pair_features()])
+        return Pairs(later, earlier, [part.said(said) for part in self.pair_features()])
 
     def place(self, objects: Tensor, boxes: Tensor) -> list[Tensor]:
         """What later objects see of objects [O, D] with boxes [O, 4]: [O, H] for each layer and the head."""
         boxes_in = torch.cat([fourier_features(boxes, BOX_FREQUENCIES), to_places(boxes)], dim=-1)
         placed = objects + self.placed(torch.cat([objects, boxes_in], dim=-1))
-        return [part.earlier(placed) for part in self._pair_features()]
+        return [part.earlier(placed) for part in self.pair_features()]
 
     def look_back(self, objects: Tensor, placed: list[Tensor], places: Tensor, pairs: Pairs) -> Mixture:
         """The mixtures of Q objects [Q, D], the later ones of `pairs`. Of the earlier ones `placed` [O, H] is what
@@ -125,7 +127,8 @@ class PriorNetwork(nn.Module):
             objects = layer(objects, seen, said, pairs)
         return self.head(objects, *of_head, places, pairs)
 
-    def _pair_features(self) -> list["PairFeatures"]:
+    def pair_features(self) -> list["PairFeatures"]:
+        """Of each layer and the head."""
         return [*(layer.pair for layer in self.layers), self.head.pair]  # type: ignore[misc]
 
 
@@ -151,7 +154,7 @@ class LookBack(nn.Module):
         """objects [Q, D] that look, what is seen of others [O, H] and said of the pairs [P, H] → objects [Q, D]."""
         features = self.pair(objects, seen, said, pairs)  # [P, H]
         # a pair's share of the attention; what is missing to 1 goes to nothing, where an object stands alone
-        weights = self.logits(features).clamp(max=20).exp()  # [P, heads]
+        weights = self.logits(features).clamp(max=MOST_LOGIT).exp()  # [P, heads]
         sums = 1 + objects.new_zeros(len(objects), weights.shape[1]).index_add(0, pairs.later, weights)
         shares = (weights / sums[pairs.later])[:, :, None]  # [P, heads, 1]
         messages = (features.unflatten(1, (weights.shape[1], -1)) * shares).flatten(1)  # [P, H]
@@ -195,7 +198,7 @@ class MixtureHead(nn.Module):
     def forward(self, objects: Tensor, seen: Tensor, said: Tensor, places: Tensor, pairs: Pairs) -> Mixture:
         """Features of objects [Q, D], and as in `LookBack` and `PriorNetwork.look_back` → mixtures of Q objects."""
         free = self.free(objects).unflatten(-1, (self.components, 9))  # [Q, K, 9]
-        usual = free.new_tensor([0.5, 0.5, USUAL_LOG_SIDE, USUAL_LOG_SIDE])
+        usual = free.new_tensor(USUAL)
         apart = self.anchored(self.pair(objects, seen, said, pairs)).unflatten(-1, (self.per_anchor, 9))  # [P, A, 9]
         anchors = places[pairs.earlier][:, None]  # [P, 1, 4]
         scale = torch.cat([anchors[..., 2:].exp(), torch.ones_like(anchors[..., 2:])], dim=-1)  # offsets in its sides
@@ -205,6 +208,3 @@ class MixtureHead(nn.Module):
         owner = torch.cat([owner, pairs.later.repeat_interleave(self.per_anchor)])
         stds = LEAST_STD + (MOST_STD - LEAST_STD) * (rows[:, 5:] - START).sigmoid()
         return Mixture(owner, rows[:, 0], means, stds, len(objects))
-
-
-START = math.log(MOST_STD / 0.25 - 1)  # a standard deviation of a quarter to begin with

@@ -4,13 +4,13 @@ Those that no relation joins, neither directly nor through a third object, and t
 where that would take moves which the prior finds absurd, as of a sky from behind everything.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from ..graph.spatial_wordings import INSIDE
 from .placement import GAP, Apart
-from .rules import AXIS
+from .rules import AXIS, Rule
 from .task import Task, cornered
 
 MOST_PAIRS = 400  # in one round, the worst first: what HiGHS does in a tenth of a second
@@ -27,18 +27,28 @@ def kept_apart(task: Task, places: np.ndarray, known: Sequence[Apart], rng: np.r
     offset = places[None, :, :2] - places[:, None, :2]  # [O, O, 2] from the row's object to the column's
     gaps = np.maximum(boxes[None, :, :2] - boxes[:, None, 2:], boxes[:, None, :2] - boxes[None, :, 2:])  # [O, O, 2]
     ones, others = np.nonzero(np.triu(may & (gaps.max(axis=-1) < GAP - 1e-6), 1))
-    chosen = _axes(task, gaps[ones, others], ones, others, rng)
+    directed = {frozenset(rule.ends): rule for rule in task.rules if rule.meaning != INSIDE}
+    chosen = _axes(task, gaps[ones, others], ones, others, directed, rng)
     overlap = np.minimum(-gaps, boxes[:, None, 2:] - boxes[:, None, :2]).prod(axis=-1)[ones, others]
     pairs = []
     for i in np.argsort(-overlap, kind="stable")[:MOST_PAIRS]:
         if chosen[i] >= 0:
             one, other, axis = int(ones[i]), int(others[i]), int(chosen[i])
+            rule = directed.get(frozenset((one, other)))
             ahead = offset[one, other, axis] or task.target[other, axis] - task.target[one, axis]
-            pairs.append(Apart(one, other, axis) if ahead >= 0 else Apart(other, one, axis))
+            is_ahead = ahead >= 0 if rule is None else rule.first == one
+            pairs.append(Apart(one, other, axis) if is_ahead else Apart(other, one, axis))
     return pairs
 
 
-def _axes(task: Task, gaps: np.ndarray, ones: np.ndarray, others: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _axes(
+    task: Task,
+    gaps: np.ndarray,
+    ones: np.ndarray,
+    others: np.ndarray,
+    directed: Mapping[frozenset[int], Rule],
+    rng: np.random.Generator,
+) -> np.ndarray:
     """For P pairs with gaps [P, 2] the axis [P] that parts them with least ado, as a seed sees it; -1 for neither."""
     freedom = task.spread[ones, :2] + task.spread[others, :2]  # [P, 2]
     freedom = np.where(task.given[ones, None], task.spread[others, :2], freedom)
@@ -46,9 +56,9 @@ def _axes(task: Task, gaps: np.ndarray, ones: np.ndarray, others: np.ndarray, rn
     ado = (GAP - gaps) / freedom
     noise = rng.normal(0, UNDECIDED, gaps.shape) / freedom
     axes = (ado + noise).argmin(axis=1)
-    directed = {frozenset(rule.ends): AXIS[rule.meaning] for rule in task.rules if rule.meaning != INSIDE}
     for i, pair in enumerate(zip(ones.tolist(), others.tolist(), strict=True)):
-        axes[i] = directed.get(frozenset(pair), axes[i])
+        rule = directed.get(frozenset(pair))
+        axes[i] = axes[i] if rule is None else AXIS[rule.meaning]
     axes[np.take_along_axis(ado, axes[:, None], axis=1)[:, 0] > ABSURD] = -1
     return axes
 

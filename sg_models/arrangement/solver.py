@@ -31,25 +31,35 @@ def solve(task: Task, rng: np.random.Generator, clock: Deadline) -> Solved:
     """The boxes nearest to a task's target by as many of its rules as can hold."""
     left_out: list[Rule] = []
     is_large = len(task.rules) > LARGE
-    places = None if is_large else place(task, (), (), clock)
+    places, apart = (None, []) if is_large else _placed(task, rng, clock)
     if places is None:
         task, left_out, found = satisfiable(task, clock, may_be_finer=not is_large)
-        places = found if is_large else place(task, (), (), clock)
+        places, apart = _apart(task, found, 1, rng, clock) if is_large else _placed(task, rng, clock)
     if places is None:
         return Solved(_snapped(task, task.target), task.with_rules(()), [*left_out, *task.rules])
-    places, apart = _apart(task, places, 1 if is_large else ROUNDS, rng, clock)
     unnested = (1, (Firmness.IF_IT_CAN_BE,)) if is_large else (CUTS, tuple(Firmness))
     return Solved(_unnested(task, places, apart, *unnested, clock), task, left_out)
 
 
+def _placed(task: Task, rng: np.random.Generator, clock: Deadline) -> tuple[np.ndarray | None, list[Apart]]:
+    """See `_apart`; it starts where the rules hold: at the target, if they do there already."""
+    start = task.target if task.failure() == 0 else place(task, (), (), clock)
+    return _apart(task, start, ROUNDS, rng, clock)
+
+
 def _apart(
-    task: Task, places: np.ndarray, rounds: int, rng: np.random.Generator, clock: Deadline
-) -> tuple[np.ndarray, list[Apart]]:
-    """The places [O, 4] when objects are kept apart, and those that are."""
-    apart: list[Apart] = []
+    task: Task, start: np.ndarray | None, rounds: int, rng: np.random.Generator, clock: Deadline
+) -> tuple[np.ndarray | None, list[Apart]]:
+    """The places [O, 4] when those are kept apart that would lie over one another, and which those are.
+
+    None where the rules cannot hold, or time is up.
+    """
+    if start is None:
+        return None, []
+    places, apart = None if start is task.target else start, list[Apart]()
     for _ in range(rounds):
-        more = kept_apart(task, places, apart, rng)
-        further = place(task, [*apart, *more], (), clock) if more else None
+        more = kept_apart(task, start if places is None else places, apart, rng)
+        further = place(task, [*apart, *more], (), clock) if more or places is None else None
         if further is None:
             break
         places, apart = further, [*apart, *more]

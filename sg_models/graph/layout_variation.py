@@ -126,7 +126,7 @@ def _units(graph: SceneGraph, boxes: np.ndarray, holders: dict[int, int]) -> lis
     """What moves together, and what moves alone within something else; nothing that the graph gives a box."""
     together = nx.Graph()
     together.add_nodes_from(range(len(boxes)))
-    together.add_edges_from(np.argwhere(np.triu(_gaps(boxes, boxes) < 0, 1)).tolist())
+    together.add_edges_from((int(one), int(other)) for one, other in np.argwhere(np.triu(_gaps(boxes, boxes) < 0, 1)))
     for relation in graph.relations:
         if spatial_meaning(relation.predicate) not in INVERSE:
             together.add_edge(relation.subject, relation.object)

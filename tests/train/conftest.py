@@ -2,7 +2,6 @@
 
 import functools
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,8 +9,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-
-os.environ.setdefault("HF_HUB_OFFLINE", "1")  # nothing here may ask a hub
 
 ADAPTER_SIZES = {
     "phrase_dim": 128,

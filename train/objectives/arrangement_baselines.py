@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sg_models.arrangement.layout_prior import LEAST_SIDE, prior_batch
+from sg_models.arrangement.layout_prior import prior_batch
 from sg_models.arrangement.phrase_vectors import PhraseVectors
 from sg_models.arrangement.prior import Proposal
-from sg_models.arrangement.prior_mixture import LEAST_STD, to_boxes, to_places
+from sg_models.arrangement.prior_mixture import LEAST_SIDE, LEAST_STD, to_boxes, to_places
 from sg_models.graph.scene_graph import SceneGraph
 from train.objectives.box_regression import BoxRegression
 

@@ -28,8 +28,9 @@ class ClipNetwork:
     def __init__(self, source: Source, device: str = "cpu") -> None:
         """Raises `UsageError` where there is none."""
         try:
-            self.model = CLIPModel.from_pretrained(source.name, **source.pretrained()).to(device).eval()
-            self.processor = CLIPProcessor.from_pretrained(source.name, local_files_only=not source.download)
+            place = source.loadable()
+            self.model = CLIPModel.from_pretrained(place, use_safetensors=True).to(device).eval()
+            self.processor = CLIPProcessor.from_pretrained(place)
         except (OSError, ValueError) as error:
             raise UsageError(
                 f"there is no CLIP {source.name} here; name a folder of transformers' format with safetensors, or "

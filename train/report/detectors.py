@@ -22,8 +22,9 @@ def open_detector(source: Source, threshold: float | None = None, on: str = "cpu
             raise UsageError(f"there is no file {source.name}; name the .onnx file of a YOLOX")
         return Yolox(Path(source.name), threshold)
     try:
-        model = AutoModelForZeroShotObjectDetection.from_pretrained(source.name, **source.pretrained())
-        processor = AutoProcessor.from_pretrained(source.name, local_files_only=not source.download)
+        place = source.loadable()
+        model = AutoModelForZeroShotObjectDetection.from_pretrained(place, use_safetensors=True)
+        processor = AutoProcessor.from_pretrained(place)
     except (OSError, ValueError) as error:
         raise UsageError(
             f"there is no detector {source.name} here; name a folder of OWLv2 or Grounding DINO in transformers' "

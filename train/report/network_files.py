@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from huggingface_hub import snapshot_download
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -28,9 +29,13 @@ class Source:
         """None for a hub id."""
         return Path(self.name) if Path(self.name).exists() else None
 
-    def pretrained(self) -> dict[str, bool]:
-        """Arguments of transformers' `from_pretrained`: safetensors alone, and no download that nobody asked for."""
-        return {"use_safetensors": True, "local_files_only": not self.download}
+    def loadable(self) -> str:
+        """What transformers' `from_pretrained` is to load; raises OSError or ValueError where there is none.
+
+        A path, or a hub id if downloads are asked for. If not, it is the folder that an earlier download of the hub id
+        has left: transformers asks the hub for adapters even where it is told to keep to local files.
+        """
+        return self.name if self.path or self.download else snapshot_download(self.name, local_files_only=True)
 
     def words(self) -> str:
         """The name with the SHA-256 of its weights, for a protocol."""

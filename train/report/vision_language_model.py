@@ -32,8 +32,9 @@ class VisionLanguageModel:
     def __init__(self, source: Source, device: str = "cpu") -> None:
         """Raises `UsageError` where there is none."""
         try:
-            self.model = AutoModelForImageTextToText.from_pretrained(source.name, **source.pretrained())
-            self.processor = AutoProcessor.from_pretrained(source.name, local_files_only=not source.download)
+            place = source.loadable()
+            self.model = AutoModelForImageTextToText.from_pretrained(place, use_safetensors=True)
+            self.processor = AutoProcessor.from_pretrained(place)
         except (OSError, ValueError) as error:
             raise UsageError(
                 f"there is no image-text-to-text model {source.name} here; name a folder of transformers' format with "

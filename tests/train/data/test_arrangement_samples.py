@@ -68,9 +68,7 @@ def test_a_crop_shows_a_part_of_the_picture_at_its_own_scale():
         place = found.names.tolist().index(2)
         sides = found.boxes[place, 2:] - found.boxes[place, :2]
         aspect = np.exp(found.log_aspect)
-        if (
-            0.01 < found.boxes[place].min() and found.boxes[place].max() < 0.99
-        ):  # whole
+        if 0.01 < found.boxes[place].min() and found.boxes[place].max() < 0.99:  # whole
             assert sides[1] / (sides[0] * aspect) == pytest.approx(3, rel=1e-4)
         assert len(found.relations) == (len(found.names) == 2)
         shapes.add((aspect > 1, len(found.names)))

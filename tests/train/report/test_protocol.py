@@ -1,7 +1,13 @@
 """The protocol says what figures were measured with."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
+import pytest
+
+from train.report import network_files
 from train.report.network_files import Source, fingerprint
 from train.report.protocol import Protocol
 
@@ -49,6 +55,34 @@ def test_weights_are_known_by_their_sha256(tmp_path: Path):
     assert "hub" in Source("openai/clip-vit-large-patch14").words()
 
 
-def test_nothing_is_downloaded_unless_that_is_asked_for():
-    assert Source("openai/clip").pretrained() == {"use_safetensors": True, "local_files_only": True}
-    assert Source("openai/clip", download=True).pretrained()["local_files_only"] is False
+NO_NETWORK = """
+import socket, sys
+def refuse(*args, **more):
+    print("asked for", args[:1]); raise OSError("no network")
+socket.getaddrinfo = socket.socket.connect = refuse
+from train.report.clip_score import ClipNetwork
+from train.report.detectors import open_detector
+from train.report.network_files import Source
+from train.report.vision_language_model import VisionLanguageModel
+from train.running.command_line import UsageError
+for opened in (open_detector, ClipNetwork, VisionLanguageModel):
+    try:
+        opened(Source("nobody/nothing"))
+    except UsageError as error:
+        print(error)
+"""
+
+
+def test_no_hub_is_asked_unless_a_download_is_asked_for():
+    environment = {name: value for name, value in os.environ.items() if name != "HF_HUB_OFFLINE"}
+    environment["PYTHONPATH"] = str(Path(__file__).parents[3])
+    done = subprocess.run([sys.executable, "-c", NO_NETWORK], capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("nobody/nothing here") == 3 and "asked for" not in done.stdout
+
+
+def test_what_an_earlier_download_left_is_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(network_files, "snapshot_download", lambda name, local_files_only: f"kept/{name}")
+    assert Source("openai/clip").loadable() == "kept/openai/clip"
+    assert Source("openai/clip", download=True).loadable() == "openai/clip"
+    assert Source(str(tmp_path)).loadable() == str(tmp_path)
