@@ -120,7 +120,7 @@ def ways_to_arrange(prior: LayoutPrior, baselines: dict[str, Baseline]) -> dict[
     """All that is compared, in the order of the table."""
 
     def alone(graph: SceneGraph, seeds: int) -> np.ndarray:
-        return np.stack([p.boxes for p in prior.samples(graph, np.random.default_rng(0), 1.0, seeds)])
+        return np.stack([p.boxes for p in prior.samples(graph, 0, 1.0, seeds)])
 
     def fitted(baseline: Baseline, graph: SceneGraph, seeds: int) -> np.ndarray:
         rng = np.random.default_rng(0)
@@ -196,7 +196,7 @@ def measure_new_names(
         tried = {
             "mean of all boxes": [anything.boxes(bare)]
             + [anything.drawn(bare, rng, new.temperature) for _ in range(config.seeds - 1)],
-            "prior that has never seen the name": [p.boxes for p in new.samples(bare, rng, 1.0, config.seeds)],
+            "prior that has never seen the name": [p.boxes for p in new.samples(bare, 0, 1.0, config.seeds)],
         }
         for name, several in tried.items():
             near[name].append(np.stack([paired_iou(boxes, true_boxes(graph)) for boxes in several]))
@@ -212,7 +212,7 @@ def times(prior: LayoutPrior, graphs: list[SceneGraph]) -> tuple[float, float]:
     taken: list[tuple[float, float]] = []
     for graph in map(without_boxes, graphs):
         start = process_time()
-        prior.samples(graph, np.random.default_rng(0), 1.0, 1)
+        prior.samples(graph, 0, 1.0, 1)
         middle = process_time()
         arrange(graph, 0, prior=prior)
         taken.append((process_time() - middle, middle - start))

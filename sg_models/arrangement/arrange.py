@@ -84,9 +84,7 @@ def _nearest_task(
     graph: SceneGraph, seed: int, aspect: float, prior: Prior, rules: list[Rule], ties: list[Tie]
 ) -> Task:
     """The task of the proposal that breaks the rules least, of some that the prior makes."""
-    rng = np.random.default_rng(seed)
-    proposals = PROPOSALS if rules else 1
-    samples = prior.samples(graph, rng, aspect, proposals)
+    samples = prior.samples(graph, seed, aspect, PROPOSALS if rules else 1)
     tasks = [new_task(graph, proposal, aspect, rules, ties) for proposal in samples]
     return min(tasks, key=lambda task: task.failure())
 

@@ -18,7 +18,7 @@ from .prior_file import SHIPPED, PriorFile, read_prior_file
 from .prior_mixture import to_places
 from .prior_network import PriorBatch, PriorNetwork
 from .prior_order import placing_order
-from .prior_sampler import PriorSampler
+from .prior_sampler import PriorSampler, latin_hypercube
 
 SHOWN = 24  # objects that all later ones look at: it learns from graphs of as many
 MOST_LOG_ASPECT = 1.0  # of the pictures that it learns from it is 0.6
@@ -37,12 +37,13 @@ class LayoutPrior:
         return PriorSampler(self.network)
 
     @torch.inference_mode()
-    def samples(self, graph: SceneGraph, rng: np.random.Generator, aspect: float, count: int) -> list[Proposal]:
+    def samples(self, graph: SceneGraph, seed: int, aspect: float, count: int) -> list[Proposal]:
         """See `Prior`. They are made side by side, which takes hardly longer than one."""
-        batch = prior_batch([graph], self.vectors, rng, aspect)
+        batch = prior_batch([graph], self.vectors, np.random.default_rng(seed), aspect)
         objects, relations = self.network.encode(batch)
         pairs = self.network.pairs(batch, relations)
-        drawn = self.sampler.sample(batch, objects.numpy(), pairs, rng, count, self.temperature)
+        uniforms = latin_hypercube(seed, (count, len(graph.objects), 5))
+        drawn = self.sampler.sample(batch, objects.numpy(), pairs, uniforms, self.temperature)
         found, spread = (part.astype(np.float64) for part in drawn)  # [count, O, 4]
         for place, thing in enumerate(graph.objects):
             if thing.box is not None:  # as it is given, and not as float32 has it

@@ -11,7 +11,7 @@ from .rules import Rule, Tie, read_rules
 
 AREA_SHARE = 0.35  # of the picture, that all objects together take on average
 LARGEST_SIDE, SMALLEST_SIDE = 0.45, 0.06  # on average, in parts of the picture
-SPREAD = np.array([0.25, 0.25, 0.35, 0.35])  # of centres in parts of the picture, of sides in their logarithm
+SPREAD = np.array([0.5, 0.5, 0.35, 0.35])  # of centres in parts of the picture, of sides in their logarithm
 RATIO_SPREAD = 0.3  # of the logarithm of width over height, both in pixels
 INNER = 0.5  # the sides of what is inside, of those of what it is in, at most
 SIZES = {"tiny": 0.5, "small": 0.65, "little": 0.65, "big": 1.5, "large": 1.5, "huge": 2.0}  # of the usual sides
@@ -21,8 +21,9 @@ NEAR = 0.15  # standard deviation, in parts of the picture, from what an object 
 class PlainPrior:
     """Centres anywhere, near what they have to do with; sides log-normal around an equal share of the picture."""
 
-    def samples(self, graph: SceneGraph, rng: np.random.Generator, aspect: float, count: int) -> list[Proposal]:
+    def samples(self, graph: SceneGraph, seed: int, aspect: float, count: int) -> list[Proposal]:
         """See `Prior`."""
+        rng = np.random.default_rng(seed)
         rules, ties = read_rules(graph)
         return [_sample(graph, rules, ties, rng, aspect) for _ in range(count)]
 

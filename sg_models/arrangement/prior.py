@@ -21,8 +21,11 @@ class Proposal:
 
 
 class Prior(Protocol):
-    """A distribution of boxes, from which a random number generator samples."""
+    """A distribution of boxes, from which a seed samples."""
 
-    def samples(self, graph: SceneGraph, rng: np.random.Generator, aspect: float, count: int) -> list[Proposal]:
-        """So many samples for `graph`, given its boxes, in a picture whose width is `aspect` times its height."""
+    def samples(self, graph: SceneGraph, seed: int, aspect: float, count: int) -> list[Proposal]:
+        """So many samples for `graph`, given its boxes, in a picture whose width is `aspect` times its height.
+
+        The same seed (from 0) gives the same samples.
+        """
         ...

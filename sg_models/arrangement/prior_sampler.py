@@ -4,13 +4,14 @@ It computes what `PriorNetwork` does. Sampling is hundreds of small steps, each 
 than to reckon.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import reduce
+from math import prod
 
 import numpy as np
 import torch
-from scipy.special import expit
+from scipy.special import expit, ndtri, softmax
 from torch import nn
 
 from ..layers.fourier import fourier_features
@@ -29,6 +30,7 @@ from .prior_network import (
     PriorNetwork,
 )
 
+ROW = 8  # seeds, beginning with a multiple of it, whose layouts differ as much as they can
 Function = Callable[[np.ndarray], np.ndarray]
 Arrays = tuple[np.ndarray, np.ndarray, np.ndarray]
 
@@ -52,20 +54,15 @@ class PriorSampler:
         self.head = mixture_head(network.head)
 
     def sample(
-        self,
-        batch: PriorBatch,
-        objects: np.ndarray,
-        pairs: Pairs,
-        rng: np.random.Generator,
-        count: int,
-        temperature: float,
+        self, batch: PriorBatch, objects: np.ndarray, pairs: Pairs, uniforms: np.ndarray, temperature: float
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Boxes of `count` copies, and the standard deviations of what they were drawn from: both [S, O, 4].
+        """Boxes of S copies, and the standard deviations of what they were drawn from: both [S, O, 4].
 
-        `batch` is of one graph; `objects` [O, D] and `pairs` are what the network says of it. Boxes of rank 0 stay.
+        `batch` is of one graph; `objects` [O, D] and `pairs` are what the network says of it; `uniforms` [S, O, 5] are
+        numbers in (0, 1), by which each object's box is drawn. Boxes of rank 0 stay.
         A `temperature` below 1 prefers likely components of the mixtures, and stays nearer to their means.
         """
-        boxes = np.repeat(batch.boxes.numpy()[None], count, axis=0)
+        boxes = np.repeat(batch.boxes.numpy()[None], len(uniforms), axis=0)
         places, spread = _places(boxes), np.full_like(boxes, LEAST_STD)
         seen = self._seen(objects, boxes)
         said, earlier, rank = [part.numpy() for part in pairs.said], pairs.earlier.numpy(), batch.rank.numpy()
@@ -73,11 +70,11 @@ class PriorSampler:
         for now in np.argsort(rank, kind="stable")[(rank == 0).sum() :]:
             own = slice(first[now], first[now + 1])
             views = [View(part[:, earlier[own]], words[own]) for part, words in zip(seen, said, strict=True)]
-            features = np.repeat(objects[now][None], count, axis=0)  # [S, D]
+            features = np.repeat(objects[now][None], len(uniforms), axis=0)  # [S, D]
             for layer, view in zip(self.layers, views, strict=False):
                 features = layer(features, view)
             mixture = self.head(features, views[-1], places[:, earlier[own]])
-            places[:, now], spread[:, now] = draw(*mixture, rng, temperature)
+            places[:, now], spread[:, now] = draw(*mixture, uniforms[:, now], temperature)
             boxes[:, now] = to_boxes(torch.from_numpy(places[:, now]), LEAST_SIDE).numpy()
             places[:, now] = _places(boxes[:, now])
             for part, new in zip(seen, self._seen(objects[now], boxes[:, now]), strict=True):
@@ -93,13 +90,30 @@ class PriorSampler:
 
 
 def draw(
-    logits: np.ndarray, means: np.ndarray, stds: np.ndarray, rng: np.random.Generator, temperature: float
+    logits: np.ndarray, means: np.ndarray, stds: np.ndarray, uniforms: np.ndarray, temperature: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """One place and its standard deviations [S, 4] from each of S mixtures of C components: [S, C], twice [S, C, 4]."""
+    """One place and its standard deviations [S, 4] from each of S mixtures of C components: [S, C], twice [S, C, 4].
+
+    `uniforms` [S, 5] choose: the component, in order of centre x, and how far from its mean each number is.
+    """
     rows = np.arange(len(logits))
-    chosen = (logits / max(temperature, 1e-6) + rng.gumbel(size=logits.shape)).argmax(axis=1)
+    order = means[..., 0].argsort(axis=1)
+    summed = softmax(logits / max(temperature, 1e-6), axis=1)[rows[:, None], order].cumsum(axis=1)
+    chosen = order[rows, (summed[:, :-1] < uniforms[:, :1]).sum(axis=1)]
     spread = stds[rows, chosen]
-    return means[rows, chosen] + temperature * spread * rng.standard_normal(spread.shape), spread
+    return means[rows, chosen] + temperature * spread * ndtri(uniforms[:, 1:]), spread
+
+
+def latin_hypercube(seed: int, shape: Sequence[int]) -> np.ndarray:
+    """Uniform numbers for a seed, in (0, 1). Those of `ROW` seeds, from a multiple of it on, are a Latin hypercube.
+
+    In every dimension each of them is in another part of (0, 1), so that as few layouts differ as much as they can,
+    while each by itself is as likely as ever (McKay et al. 1979).
+    """
+    row, place = divmod(seed, ROW)
+    parts = np.tile(np.arange(ROW), (prod(shape), 1))
+    part = np.random.default_rng((row, 2)).permuted(parts, axis=1)[:, place].reshape(shape)
+    return np.clip((part + np.random.default_rng((seed, 3)).random(shape)) / ROW, 1e-6, 1 - 1e-6)
 
 
 def look_back(layer: LookBack) -> Callable[[np.ndarray, View], np.ndarray]:

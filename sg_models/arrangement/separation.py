@@ -15,7 +15,7 @@ from .task import Task, cornered
 
 MOST_PAIRS = 400  # in one round, the worst first: what HiGHS does in a tenth of a second
 UNDECIDED = 0.05  # standard deviation, in parts of the picture, of what a seed prefers of the two axes
-ABSURD = 2.0  # standard deviations of a move
+ABSURD = 1.0  # standard deviations of a move; real pictures' strangers overlap about as much
 
 
 def kept_apart(task: Task, places: np.ndarray, known: Sequence[Apart], rng: np.random.Generator) -> list[Apart]:

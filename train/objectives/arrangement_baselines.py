@@ -85,9 +85,9 @@ class NameSizes(NameBoxes):
         mean[:, :2], std[:, :2] = anywhere.mean[:2], anywhere.std[:2]
         return mean, std
 
-    def samples(self, graph: SceneGraph, rng: np.random.Generator, aspect: float, count: int) -> list[Proposal]:
+    def samples(self, graph: SceneGraph, seed: int, aspect: float, count: int) -> list[Proposal]:
         """See `sg_models.arrangement.prior.Prior`: mean sizes, centres anywhere in the picture."""
-        mean, std = self.gaussians(graph)
+        rng, (mean, std) = np.random.default_rng(seed), self.gaussians(graph)
         anywhere = [np.concatenate([rng.random((len(mean), 2)), mean[:, 2:]], axis=1) for _ in range(count)]
         return [Proposal(in_picture(places), std) for places in anywhere]
 

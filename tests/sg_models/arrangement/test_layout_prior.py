@@ -15,7 +15,7 @@ from sg_models.arrangement.prior_file import PriorFile, read_prior_file, write_p
 from sg_models.arrangement.prior_mixture import LEAST_STD, Mixture, to_boxes, to_places
 from sg_models.arrangement.prior_network import PriorNetwork
 from sg_models.arrangement.prior_order import placing_order
-from sg_models.arrangement.prior_sampler import draw
+from sg_models.arrangement.prior_sampler import draw, latin_hypercube
 from sg_models.files.safetensors_file import WeightsFileError, read_weights, write_weights
 from sg_models.graph.scene_graph import Relation, SceneGraph, SceneObject
 
@@ -60,19 +60,27 @@ def test_a_mixtures_density_is_that_of_its_formula():
 
 
 def test_samples_of_a_mixture_come_from_its_modes_as_often_as_it_says():
-    logits, means, stds = (
-        np.array([[0.0, 1.0]] * 4000),
-        np.array([[[0.0] * 4, [5.0] * 4]] * 4000),
-        np.array([[0.1], [0.2]]),
-    )
-    mixtures = logits, means, np.broadcast_to(stds, means.shape)
-    places, spread = draw(*mixtures, np.random.default_rng(0), 1.0)
+    uniforms = np.random.default_rng(0).random((4000, 5))
+    logits, means, stds = np.array([[1.0, 0.0]]), np.array([[[5.0] * 4, [0.0] * 4]]), np.array([[[0.2] * 4, [0.1] * 4]])
+    mixtures = [np.repeat(part, len(uniforms), axis=0) for part in (logits, means, stds)]
+    places, spread = draw(*mixtures, uniforms, 1.0)
     high = places[:, 0] > 2.5
     assert high.mean() == pytest.approx(1 / (1 + math.exp(-1)), abs=0.03)
     assert places[high].std() == pytest.approx(0.2, abs=0.01) and places[~high].std() == pytest.approx(0.1, abs=0.01)
     assert (spread[high] == 0.2).all() and (spread[~high] == 0.1).all()
-    cold, _ = draw(*mixtures, np.random.default_rng(0), 0.25)
+    cold, _ = draw(*mixtures, uniforms, 0.25)
     assert (cold[:, 0] > 2.5).mean() > 0.95 and cold[cold[:, 0] > 2.5].std() < 0.06
+
+
+def test_eight_seeds_in_a_row_share_out_what_may_be_drawn():
+    drawn = np.stack([latin_hypercube(seed, (3, 2, 5)) for seed in range(16, 24)])
+    np.testing.assert_array_equal(
+        np.sort(np.floor(drawn * 8), axis=0).reshape(8, -1), np.tile(np.arange(8)[:, None], 30)
+    )
+    assert len({tuple(column) for column in np.floor(drawn * 8).reshape(8, -1).T}) == 30, "all in one order"
+    alone = np.stack([latin_hypercube(8 * row + 3, (1, 4, 5)) for row in range(500)])
+    assert alone.mean() == pytest.approx(0.5, abs=0.01) and alone.std() == pytest.approx(12**-0.5, abs=0.01)
+    assert 0 < drawn.min() and drawn.max() < 1
 
 
 def test_places_and_boxes_are_each_others_inverse_inside_the_picture():
@@ -83,13 +91,13 @@ def test_places_and_boxes_are_each_others_inverse_inside_the_picture():
 
 
 def test_the_same_seed_gives_the_same_boxes_and_another_others(prior: LayoutPrior):
-    found = [prior.samples(graph_of(), np.random.default_rng(seed), 1.0, 1)[0].boxes for seed in (3, 3, 4)]
+    found = [prior.samples(graph_of(), seed, 1.0, 1)[0].boxes for seed in (3, 3, 4)]
     np.testing.assert_array_equal(found[0], found[1])
     assert not np.allclose(found[0], found[2], atol=0.01)
 
 
 def test_boxes_lie_in_the_picture_and_given_ones_stay(prior: LayoutPrior):
-    for proposal in prior.samples(graph_of(0, 2), np.random.default_rng(0), 1.6, 5):
+    for proposal in prior.samples(graph_of(0, 2), 0, 1.6, 5):
         boxes = proposal.boxes
         assert (boxes >= 0).all() and (boxes <= 1 + 1e-6).all() and (boxes[:, 2:] > boxes[:, :2]).all()
         assert tuple(boxes[0]) == BOXES[0] and tuple(boxes[2]) == BOXES[2]
@@ -97,13 +105,13 @@ def test_boxes_lie_in_the_picture_and_given_ones_stay(prior: LayoutPrior):
 
 
 def test_several_samples_at_once_differ(prior: LayoutPrior):
-    found = [proposal.boxes for proposal in prior.samples(graph_of(), np.random.default_rng(0), 1.0, 4)]
+    found = [proposal.boxes for proposal in prior.samples(graph_of(), 0, 1.0, 4)]
     assert len(found) == 4 and not any(np.array_equal(found[0], other) for other in found[1:])
 
 
 def test_what_is_given_attributes_predicates_and_aspect_all_matter(prior: LayoutPrior):
     def mean(graph: SceneGraph, aspect: float = 1.0) -> np.ndarray:
-        return np.stack([p.boxes[1] for p in prior.samples(graph, np.random.default_rng(0), aspect, 64)])
+        return np.stack([p.boxes[1] for p in prior.samples(graph, 0, aspect, 64)])
 
     plain, other = graph_of(), graph_of(0)
     assert not np.allclose(mean(plain), mean(other))
@@ -141,7 +149,7 @@ def test_samples_are_drawn_from_the_networks_own_mixtures(prior: LayoutPrior, mo
     seen = []
     monkeypatch.setattr(prior_sampler, "draw", lambda *mixture: seen.append(mixture[:3]) or draw(*mixture))
     graph = replace(graph_of(0), relations=(Relation(1, "on", 0), Relation(0, "left of", 2), Relation(2, "above", 1)))
-    proposals = prior.samples(graph, np.random.default_rng(5), 1.5, 3)
+    proposals = prior.samples(graph, 5, 1.5, 3)
     batch = prior_batch([graph], prior.vectors, np.random.default_rng(5), 1.5)
     assert len(seen) == 2 and batch.rank[0] == 0
     for copy, proposal in enumerate(proposals):
@@ -166,12 +174,12 @@ def test_in_large_graphs_all_look_at_the_first_alone(prior: LayoutPrior):
     graph = SceneGraph(tuple(SceneObject("man") for _ in range(256)), (Relation(0, "on", 255),))
     rank, shown = order_of(graph, np.random.default_rng(0), True)
     assert sorted(rank) == list(range(1, 257)) and shown.sum() == 24 and (rank[shown] <= 24).all()
-    boxes = prior.samples(graph, np.random.default_rng(0), 1.0, 1)[0].boxes
+    boxes = prior.samples(graph, 0, 1.0, 1)[0].boxes
     assert boxes.shape == (256, 4) and np.isfinite(boxes).all()
 
 
 def test_a_single_unknown_word_gets_a_box(prior: LayoutPrior):
-    boxes = prior.samples(SceneGraph((SceneObject("xyzzy"),)), np.random.default_rng(0), 1.0, 1)[0].boxes
+    boxes = prior.samples(SceneGraph((SceneObject("xyzzy"),)), 0, 1.0, 1)[0].boxes
     assert boxes.shape == (1, 4) and np.isfinite(boxes).all()
 
 
