@@ -9,6 +9,7 @@ from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
 from torch import Tensor
 
+from ..sg_models.graph.visible_boxes import check_visible
 from ..sg_models.layers.gated_attention import as_padding
 from .gated_attention_patch import GatedAttentionPatch
 from .loaded_adapter import LoadedGatedAttention, LoadedGligen, check_kind
@@ -146,11 +147,10 @@ class GatedSelfAttentionPatch(io.ComfyNode):
 
 def visibility_check(embeds: EncodedGraphs) -> Callable[[tuple[int, int]], None]:
     """What raises `SceneGraphError` for a box that is too small in latents of a size (h, w)."""
-    from ..sg_models.adapters.gligen_adapter import check_visible  # late: it takes torch-geometric with it
 
     def check(size: tuple[int, int]) -> None:
         for encoded in embeds.graphs:
-            check_visible(encoded.graph, size)
+            check_visible(encoded.graph, size, "GLIGEN needs")
 
     return check
 

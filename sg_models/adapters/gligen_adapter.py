@@ -22,7 +22,6 @@ from .phrase_features import Features
 from .variants import GLIGEN
 
 SLOTS = 30  # as in training: null tokens take part in attention, so that leaving empty slots out changes pictures
-LEAST_CELLS = 2  # of the latents' map, across and down
 END = 0.4  # of sampling: later, the authors' own settings and those of others leave the base alone
 
 
@@ -110,19 +109,3 @@ class GligenAdapter(nn.Module):
         tokens = self.position_net(phrases, boxes, there)  # [B, T, D]
         seen = torch.where(there[..., None], boxes, boxes.new_tensor(EVERYWHERE))
         return torch.cat([tokens, seen.to(tokens), torch.ones_like(tokens[..., :1])], dim=-1)
-
-
-def check_visible(graph: SceneGraph, size: tuple[int, int]) -> None:
-    """Raises `SceneGraphError` for a box of under two cells of latents of `size` (h, w): GLIGEN cannot steer that."""
-    height, width = size
-    for thing in graph.objects:
-        if thing.box is None:
-            continue
-        x0, y0, x1, y1 = thing.box
-        across, down = (x1 - x0) * width, (y1 - y0) * height
-        if min(across, down) < LEAST_CELLS:
-            raise SceneGraphError(
-                f'the box of "{thing.phrase}" covers {across:.1f} × {down:.1f} cells of {width} × {height}, and GLIGEN '
-                f"needs {LEAST_CELLS} each way: make it at least {LEAST_CELLS / width:.3f} wide and "
-                f"{LEAST_CELLS / height:.3f} high, or draw a larger picture"
-            )

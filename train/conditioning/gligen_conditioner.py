@@ -6,10 +6,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sg_models.adapters.gligen_adapter import END, GligenAdapter, check_visible
+from sg_models.adapters.gligen_adapter import END, GligenAdapter
 from sg_models.adapters.phrase_features import EncodeGraphs
 from sg_models.graph.caption import caption
 from sg_models.graph.scene_graph import SceneGraph
+from sg_models.graph.visible_boxes import check_visible
 from train.bases.base_model import BaseModel
 from train.conditioning.conditioners import Conditions
 from train.conditioning.grounded_unet import token_arguments
@@ -40,7 +41,7 @@ class GligenConditioner:
 
         def grounded(noisy: Tensor, timestep: Tensor, context: Tensor) -> dict[str, Any]:
             for graph in graphs:
-                check_visible(graph, (noisy.shape[-2], noisy.shape[-1]))
+                check_visible(graph, (noisy.shape[-2], noisy.shape[-1]), "GLIGEN needs")
             return token_arguments(both, noisy, self.influence.strength, masked=self.masks)
 
         return Conditions(positive, negative, while_it_acts(grounded, self.influence.with_end(END)))

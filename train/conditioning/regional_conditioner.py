@@ -9,10 +9,11 @@ from torch.nn.utils.rnn import pad_sequence
 
 from sg_models.graph.caption import with_article
 from sg_models.graph.scene_graph import SceneGraph, SceneGraphError
+from sg_models.graph.visible_boxes import check_visible
 from train.bases.base_model import BaseModel
 from train.conditioning.conditioners import Conditioner, Conditions
 from train.conditioning.influence import Influence
-from train.conditioning.regional_unet import Regions, attach_regions, region_arguments
+from train.conditioning.regional_unet import Regions, attach_regions, finest_attended, region_arguments
 
 NO_BOX = (
     "regional prompts need a box for at least one object, and this graph has none; write boxes into it, or have it "
@@ -46,6 +47,8 @@ class RegionalConditioner:
             if not self.influence.acts_at(timestep):
                 return others
             size = (noisy.shape[-2], noisy.shape[-1])
+            for graph in graphs:
+                check_visible(graph, finest_attended(self.base.unet, size), "regional prompts need")
             return region_arguments(Regions(contexts, boxes, self.base_weight, self.influence.strength, size), others)
 
         return Conditions(plain.positive, plain.negative, arguments)

@@ -1,5 +1,6 @@
 """Regional cross-attention in diffusers' UNet: a processor that tells regions apart where a call gives it any."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,6 +65,13 @@ def attach_regions(unet: UNet2DConditionModel) -> None:
     """Lets a UNet take `region_arguments`; without them, a call is the base's own."""
     processors = unet.attn_processors.items()
     unet.set_attn_processor({name: p if isinstance(p, _Processor) else _Processor(p) for name, p in processors})
+
+
+def finest_attended(unet: UNet2DConditionModel, latent_size: tuple[int, int]) -> tuple[int, int]:
+    """The (height, width) of the largest map that attends to prompts, for latents of `latent_size`."""
+    level = next(i for i, block in enumerate(unet.config["down_block_types"]) if "CrossAttn" in block)
+    height, width = (math.ceil(side / 2**level) for side in latent_size)
+    return height, width
 
 
 def region_arguments(regions: Regions, others: dict[str, Any]) -> dict[str, Any]:

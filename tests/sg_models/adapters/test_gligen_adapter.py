@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from sg_models.adapters.gligen_adapter import SLOTS, GligenAdapter, check_visible
+from sg_models.adapters.gligen_adapter import SLOTS, GligenAdapter
 from sg_models.graph.formats import parse_scene_graph
 from sg_models.graph.scene_graph import SceneGraphError
 from sg_models.layers.gated_attention import Grounding
@@ -72,11 +72,3 @@ def test_boxes_are_those_of_the_graph(adapter: GligenAdapter):
 def test_what_it_cannot_take_is_said(adapter: GligenAdapter, text: str, said: str):
     with pytest.raises(SceneGraphError, match=said):
         adapter.check_fits(parse_scene_graph(text))
-
-
-def test_a_box_of_under_two_cells_is_told():
-    thin = parse_scene_graph("dog @ 0 0 1 1\npole @ 0.5 0.1 0.52 0.9")
-    check_visible(thin, (64, 128))
-    check_visible(parse_scene_graph("dog"), (8, 8))
-    with pytest.raises(SceneGraphError, match='"pole" covers 1.3 × 51.2 cells of 64 × 64.* 0.031 wide'):
-        check_visible(thin, (64, 64))

@@ -1,5 +1,7 @@
 """Regional prompts in diffusers' UNet."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from diffusers import UNet2DConditionModel
@@ -12,7 +14,7 @@ from train.bases.sg_mini_checkpoint import load_sg_mini
 from train.conditioning.conditioners import CaptionConditioner, Conditions
 from train.conditioning.influence import Influence
 from train.conditioning.regional_conditioner import RegionalConditioner
-from train.conditioning.regional_unet import Regions, attach_regions, region_arguments
+from train.conditioning.regional_unet import Regions, attach_regions, finest_attended, region_arguments
 from train.conditioning.sampling import sample_latents
 
 LEFT, RIGHT, WHOLE, NOTHING = (0.0, 0.0, 0.5, 1.0), (0.5, 0.0, 1.0, 1.0), (0.0, 0.0, 1.0, 1.0), (0.0,) * 4
@@ -97,3 +99,18 @@ def test_a_graph_without_boxes_is_refused_in_words():
     condition = RegionalConditioner(base, CaptionConditioner(base), 0.3)
     with pytest.raises(SceneGraphError, match="need a box for at least one object"):
         condition.check_fits(parse_scene_graph("dog | near | cat"))
+
+
+def test_a_box_of_under_two_cells_of_the_finest_map_is_refused_in_words():
+    base = load_sg_mini(CHECKPOINTS / sg_mini.CHECKPOINT).freeze()
+    graph = parse_scene_graph("red star @ 0 0 0.5 0.1")
+    conditions = RegionalConditioner(base, CaptionConditioner(base), 0.3)([graph])
+    with pytest.raises(
+        SceneGraphError, match='"red star" covers 8.0 × 1.6 cells of 16 × 16, and regional prompts need 2'
+    ):
+        sample_latents(base, conditions, torch.zeros(1, 4, 16, 16), steps=1, guidance=2.0)
+
+
+def test_a_unet_whose_finest_level_attends_to_nothing_is_read_from_the_next():
+    config = SimpleNamespace(config={"down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D")})
+    assert finest_attended(config, (97, 128)) == (49, 64)
