@@ -51,7 +51,7 @@ class Config:
     """the folder of NSR-1K, with spatial.val.json"""
     prior: Path = SHIPPED
     """the prior's file"""
-    graphs: int = 40
+    graphs: int = 100
     """that are arranged, of each set"""
     density_graphs: int = 1000
     """whose boxes' densities are measured, of each set"""

@@ -18,12 +18,12 @@ from train.running.loop import LoopConfig, train
 
 def trained_regression(run_dir: Path, steps: int, training: list[SceneGraph], file: PriorFile) -> BoxRegression:
     """sg2im's design, trained once and kept in run_dir."""
-    model, path = BoxRegression(file.vectors.dim), run_dir / "regression.safetensors"
+    model, path = BoxRegression(file.vectors.dim), run_dir / f"regression-{steps}.safetensors"
     if path.exists():
         model.load_state_dict(read_weights(path)[0])
         return model
     torch.manual_seed(0)
-    train(loop(run_dir / "regression", steps), model, regression_loss, samples_of(training, file))
+    train(loop(path.with_suffix(""), steps), model, regression_loss, samples_of(training, file))
     write_weights(path, model.state_dict(), {})
     return model
 
@@ -32,7 +32,7 @@ def trained_without(
     names: frozenset[str], run_dir: Path, steps: int, training: list[SceneGraph], file: PriorFile
 ) -> LayoutPrior:
     """A prior of the same sizes that never saw some names, trained once and kept in run_dir."""
-    path = run_dir / "without-names.safetensors"
+    path = run_dir / f"without-names-{steps}.safetensors"
     network = PriorNetwork(**file.config, dropout=0.1)
     if path.exists():
         network.load_state_dict(read_weights(path)[0])
@@ -40,7 +40,7 @@ def trained_without(
         torch.manual_seed(0)
         graphs = whole_graphs(training, sys.maxsize, names)
         objective = PriorObjective(graphs[:1], file.vectors)
-        train(loop(run_dir / "without-names", steps), network, objective.loss, samples_of(graphs, file))
+        train(loop(path.with_suffix(""), steps), network, objective.loss, samples_of(graphs, file))
         write_weights(path, network.state_dict(), {})
     return LayoutPrior(file.vectors, network, file.temperature)
 

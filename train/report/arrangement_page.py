@@ -47,16 +47,16 @@ def page(
         "of the picture, no deviation under 0.02; less is better. *IoU* with the true boxes: one graph has many "
         "right layouts, so the best of the seeds says more. *Overlap*: of pairs that no relation joins, in parts "
         "of the smaller box; best as in true pictures. *Spread*: of centres over the seeds.",
-        "(a) has a Gaussian for each name, (b) one for each name's size; (c) is the learned prior alone, "
-        f"sampled at temperature {temperature:g}; (d) is sg2im's design trained on the same pictures, its likelihood a "
-        "Gaussian of what it misses on validation graphs. Of (a) and (d) the best of 8 counts their one answer and 7 "
-        "drawn from their Gaussians at the same temperature. The prior was trained for {:,} steps, (d) for {:,}, and "
-        "the prior without some names for {:,}, of as many graphs each.".format(*steps),
+        "(a) has a Gaussian for each name, (b) one for each name's size; (c) is the learned prior alone, each sample "
+        f"independent, at temperature {temperature:g} as beside the solver; (d) is sg2im's design trained on the same "
+        "pictures, its likelihood a Gaussian of what it misses on validation graphs. Of (a) and (d) the best of 8 "
+        "counts their one answer and 7 drawn from their Gaussians at the same temperature. The prior was trained for "
+        "{:,} steps, (d) for {:,}, and the prior without some names for {:,}, of as many graphs each.".format(*steps),
         *(_set(rows) for rows in found.sets),
         _nsr(found),
         _new_names(found, names),
         f"One arrangement of 8 objects takes {found.milliseconds[0]:.0f} ms of processor time (median; the prior "
-        f"alone {found.milliseconds[1]:.0f} ms), on one core of two that ran other work as well.",
+        f"alone {found.milliseconds[1]:.0f} ms) on a CPU of two cores.",
         "24 arrangements of real graphs, 8 of each set, the first seed; below each what its graph says.",
         "![Boxes with names, and relations](arrange.png)",
     ]

@@ -8,7 +8,7 @@ from train.report.metrics import METRICS
 
 GRAPHS = 40
 RELATIONS = METRICS.index("relation accuracy")
-SHORT = Setting(end=0.3)
+SHORT, HALF = Setting(end=0.3), Setting(on_negative=False)
 
 
 def measured(right: dict[Setting, int], seconds: dict[Setting, float]) -> Measured:
@@ -49,9 +49,14 @@ def test_parts_are_put_together():
 @pytest.mark.parametrize(
     ("right", "seconds", "said"),
     [
-        ({}, {}, "none of these is as short."),
+        ({}, {}, "none does. The shortest that loses as little is end 1, with 2.00 × and +0.000; none is as short."),
         ({}, {SHORT: 1.1}, "that is end 0.3, with 1.10 × and +0.000."),
-        ({SHORT: 3}, {SHORT: 1.1}, "none does; nearest is end 0.3, with 1.10 × and -0.250."),
+        (
+            {SHORT: 3},
+            {SHORT: 1.1, HALF: 1.5},
+            "none does. The shortest that loses as little is end 1, `on_negative` off, with 1.50 × and +0.000; "
+            "the best that is as short is end 0.3, with 1.10 × and -0.250.",
+        ),
     ],
 )
 def test_the_page_says_whether_what_was_asked_is_there(right, seconds, said):
