@@ -29,6 +29,7 @@ def test_what_is_gained_is_counted_on_the_same_graphs():
     found = measured({SHORT: 3}, {})
     assert found.gain(SHORT) == [-0.25, -0.25, -0.25]  # the same on every graph: nothing is left to chance
     assert found.gain(FULL) == [0.0, 0.0, 0.0]
+    assert found.gain(SHORT, "exact graph") == [0.0, 0.0, 0.0]
     assert found.figure(SHORT, "relation accuracy")[0] == 0.75 and found.figure(FULL, "exact graph")[0] == 1.0
 
 
@@ -61,5 +62,8 @@ def test_parts_are_put_together():
 )
 def test_the_page_says_whether_what_was_asked_is_there(right, seconds, said):
     page = influence_page(measured(right, {BASE[0]: 1.0} | seconds), "vi", "Shapes", GRAPHS)
-    assert page.endswith(f"{said}\n") and "(vi) on Shapes: 40 validation graphs" in page
+    assert (
+        f"{said}\n\nThe nodes and the scripts begin with the first row" in page
+        and "(vi) on Shapes: 40 validation graphs" in page
+    )
     assert sum(line.startswith(("| 1 |", "| 0.")) for line in page.splitlines()) == len(COMPARED)
