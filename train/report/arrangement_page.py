@@ -46,8 +46,8 @@ def page(
         "contradict themselves (a kite in the sky and below it), some cannot hold. *Nats*: −log density of an object's "
         "true box, given those before it where a model is joint, over centre and log sides in parts of the picture, no "
         "deviation under 0.02; less is better. *IoU* with the true boxes: one graph has many right layouts, so the "
-        "best of the seeds says more. *Overlap*: of pairs that no relation joins, in parts of the smaller box; best as in "
-        "true pictures. *Spread*: of centres over the seeds.",
+        "best of the seeds says more. *Overlap*: of pairs that no relation joins, in parts of the smaller box; best as "
+        "in true pictures. *Spread*: of centres over the seeds.",
         "(a) has a Gaussian for each name, (b) one for each name's size; (c) is the learned prior alone, each sample "
         f"independent, at temperature {temperature:g} as beside the solver; (d) is sg2im's design trained on the same "
         "pictures, its likelihood a Gaussian of what it misses on validation graphs. Of (a) and (d) the best of 8 "
