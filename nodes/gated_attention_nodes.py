@@ -77,7 +77,7 @@ class GatedSelfAttentionPatch(io.ComfyNode):
                     advanced=True,
                     tooltip='Whether the negative prompt gets the tokens for "no graph" that the adapter was trained '
                     "with. Off, the adapter's layers run on the positive half of each step alone: the graph costs "
-                    "little over half as much, and SG-Mini obeys no less that 100 graphs could show.",
+                    "little over half as much, and SG-Mini hardly obeys less.",
                 ),
                 io.Latent.Input("latent", optional=True, tooltip=LATENT_TOOLTIP),
                 io.Boolean.Input(

@@ -56,7 +56,7 @@ class Config:
     density_graphs: int = 1000
     """whose boxes' densities are measured, of each set"""
     seeds: int = 8
-    steps: int = 500
+    steps: int = 1200
     """of training what the prior is compared with"""
     new_name_steps: int = 700
     """of training the prior without some names"""

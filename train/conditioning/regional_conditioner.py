@@ -47,8 +47,9 @@ class RegionalConditioner:
             if not self.influence.acts_at(timestep):
                 return others
             size = (noisy.shape[-2], noisy.shape[-1])
+            finest = finest_attended(self.base.unet, size)
             for graph in graphs:
-                check_visible(graph, finest_attended(self.base.unet, size), "regional prompts need")
+                check_visible(graph, finest, "regional prompts need")
             return region_arguments(Regions(contexts, boxes, self.base_weight, self.influence.strength, size), others)
 
         return Conditions(plain.positive, plain.negative, arguments)
