@@ -12,13 +12,14 @@ from train.running.command_line import UsageError
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> tuple[Setting, ...]:
     """Three settings of two steps, and the base's own."""
-    compared = (Setting(steps=2), Setting(end=0.4, on_negative=False, steps=2), Setting(strength=0.5, steps=2))
+    compared = (Setting(steps=2), Setting(on_negative=False, steps=2), Setting(end=0.4, strength=0.5, steps=2))
     base = (Setting(end=0.0, steps=2),)
     for module in (compare_influence, influence_page):
         monkeypatch.setattr(module, "BASE", base)
         monkeypatch.setattr(module, "SETTINGS", (*base, *compared))
     monkeypatch.setattr(influence_page, "COMPARED", compared)
     monkeypatch.setattr(influence_page, "FULL", compared[0])
+    monkeypatch.setattr(influence_page, "NO_NEGATIVE", compared[1])
     return compared
 
 

@@ -110,7 +110,7 @@ TIME_ASKED, LOSS_ASKED = 1.15, 0.01
 def _chosen(found: Measured) -> str:
     """Which setting loses least of those that cost as little as asked, and which costs least of those that lose as
     little, in words."""
-    whole = [setting for setting in COMPARED if setting.steps == STEPS]
+    whole = [setting for setting in COMPARED if setting.steps == FULL.steps]
     cheap = [setting for setting in whole if found.time(setting) <= TIME_ASKED]
     faithful = [setting for setting in whole if found.gain(setting)[0] >= -LOSS_ASKED]
     cheapest = min(faithful, key=found.time)  # the first row at the worst, which loses nothing
