@@ -13,7 +13,15 @@ from comfy_api.latest import io
 
 from ..sg_models.adapters.adapter import Adapter, AdapterError
 from ..sg_models.adapters.gligen_file import read_adapter_or_gligen
-from ..sg_models.adapters.variants import GLIGEN, GSA, GSA_START, LAYOUT, LAYOUT_CONTROLNET, STRUCTURE_CLIP
+from ..sg_models.adapters.variants import (
+    GLIGEN,
+    GSA,
+    GSA_START,
+    LAYOUT,
+    LAYOUT_CONTROLNET,
+    NOISED_CLIP,
+    STRUCTURE_CLIP,
+)
 from .attention import host_attention
 from .file_identity import FileIdentity, file_identity
 from .loaded_adapter import (
@@ -21,6 +29,7 @@ from .loaded_adapter import (
     LoadedGatedAttention,
     LoadedGligen,
     LoadedLayoutControlNet,
+    LoadedNoisedClip,
     LoadedStructureClip,
 )
 from .model_folders import ADAPTERS, adapter_names, adapter_path
@@ -121,11 +130,19 @@ def load_structure_clip(file: Adapter, header: Adapter, identity: FileIdentity) 
     return LoadedStructureClip(header, identity, knowledge_patcher(file))
 
 
+def load_noised_clip(file: Adapter, header: Adapter, identity: FileIdentity) -> LoadedNoisedClip:
+    from ..sg_models.adapters.noised_clip import build_noised_encoder, build_picture_tower  # late: torchvision
+
+    eyes = {"noised": build_noised_encoder(file, **host(file)), "clean": build_picture_tower(file, **host(file))}
+    return LoadedNoisedClip(header, identity, in_comfyui(torch.nn.ModuleDict(eyes)))
+
+
 KINDS = {
     GSA: load_gated_attention,
     GLIGEN: load_gligen,
     LAYOUT_CONTROLNET: load_layout_controlnet,
     STRUCTURE_CLIP: load_structure_clip,
+    NOISED_CLIP: load_noised_clip,
 }
 
 

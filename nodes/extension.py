@@ -9,6 +9,7 @@ from .bert_nodes import SGBertLoader
 from .detector_nodes import SGDetect, SGDetectorLoader
 from .gated_attention_nodes import GatedSelfAttentionPatch
 from .graph_encoder_nodes import GraphEncoder
+from .guidance_nodes import SGGraphGuidance, SGImageGuidance, SGLanguageGuidance
 from .layout_nodes import LayoutPredictor, SGControlNetApply
 from .model_folders import register_model_folders
 from .regional_prompt_nodes import SGRegionalPrompt
@@ -43,4 +44,7 @@ class SceneGraphExtension(ComfyExtension):
             SGVerify,
             SGPickBest,
             SGRegionalPrompt,
+            SGLanguageGuidance,
+            SGImageGuidance,
+            SGGraphGuidance,
         ]

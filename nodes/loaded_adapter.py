@@ -7,7 +7,7 @@ from comfy.controlnet import ControlNet
 from comfy.model_patcher import ModelPatcher
 
 from ..sg_models.adapters.adapter import Adapter
-from ..sg_models.adapters.variants import GSA, LAYOUT_CONTROLNET, STRUCTURE_CLIP, files_in_words
+from ..sg_models.adapters.variants import GSA, LAYOUT_CONTROLNET, STRUCTURE_CLIP, files_in_words, noised_clip_name
 from .file_identity import FileIdentity
 
 WRONG_KIND = (
@@ -77,6 +77,16 @@ class LoadedStructureClip(LoadedAdapter):
 
     nodes = "Structure-CLIP Encode"
     files = files_in_words(STRUCTURE_CLIP)
+
+
+@dataclass(frozen=True)
+class LoadedNoisedClip(LoadedAdapter):
+    """Eyes of guidance: `patcher.model` has the encoder for noisy latents, `noised`, and a picture tower, `clean`."""
+
+    patcher: ModelPatcher
+
+    nodes = "Language, Image and Graph Guidance"
+    files = f"an eye for noise, such as {noised_clip_name('sg-mini').removesuffix('.safetensors')}"
 
 
 def check_kind(adapter: LoadedAdapter, node: str, *kinds: type[LoadedAdapter]) -> None:

@@ -17,6 +17,11 @@ NO_CLIP = (
     "Checkpoint node that the model comes from."
 )
 
+NO_PROJECTION = (
+    "{node} holds pictures against texts, and the clip that is connected cannot: its checkpoint lacks the projection "
+    "into the space of pictures. Load the whole CLIP that the base was made with in Load CLIP."
+)
+
 Token = tuple[int, float]
 
 
@@ -54,6 +59,29 @@ def literal_states(clip: comfy.sd.CLIP, texts: Sequence[str]) -> torch.Tensor:
     readers = {name: getattr(clip.tokenizer, f"clip_{name}") for name in names}
     sections = {name: [tokens_of(words, text)[0] for text in texts] for name, words in readers.items()}
     return rearrange(clip.encode_from_tokens(sections), "1 (p l) d -> p l d", p=len(texts))
+
+
+def text_vectors(clip: comfy.sd.CLIP, texts: Sequence[str], node: str) -> torch.Tensor:
+    """Texts, taken literally, in the space that CLIP shares with pictures: float32 vectors [P, D] of unit length.
+
+    Raises `ValueError` in words, in the name of a node, for text models other than one CLIP, and for a CLIP whose
+    checkpoint lacks the projection into that space, as those of Stable Diffusion 1.x do.
+    """
+    names = clip.tokenize("").keys()
+    if len(names) != 1 or not all(hasattr(clip.tokenizer, f"clip_{name}") for name in names):
+        raise ValueError(NO_CLIP.format(names=" and ".join(names)))
+    model = getattr(clip.cond_stage_model, clip.cond_stage_model.clip).transformer
+    projection = model.text_projection.weight
+    if torch.equal(projection.float().cpu(), torch.eye(len(projection))):
+        raise ValueError(NO_PROJECTION.format(node=node))
+    clip = clip.clone()
+    clip.layer_idx = None
+    vectors = {}
+    for text in dict.fromkeys(texts):
+        section, _ = tokenize(clip, text)
+        _, vectors[text] = clip.encode_from_tokens({clip.tokenizer.clip_name: [section]}, return_pooled=True)
+    found = torch.cat([vectors[text] for text in texts]).float()
+    return found / found.norm(dim=-1, keepdim=True)
 
 
 def word_means(clip: comfy.sd.CLIP, words: Sequence[str], length: int) -> torch.Tensor:

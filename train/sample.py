@@ -16,6 +16,7 @@ from sg_models.graph.scene_graph import SceneGraph, SceneGraphError
 from sg_models.verification.detection import Detector
 from sg_models.verification.shapes.oracle import ORACLE
 from train.bases.load import BaseOptions, load_base
+from train.conditioning.guides import GuideOptions, open_guides
 from train.conditioning.influence import InfluenceOptions
 from train.conditioning.regional_conditioner import RegionalConditioner
 from train.conditioning.sampling import STEPS, draw_graphs, starting_noise
@@ -28,7 +29,7 @@ from train.running.command_line import UsageError, run
 
 
 @dataclass(kw_only=True)
-class Config(BaseOptions, InfluenceOptions, DetectorOptions):
+class Config(BaseOptions, InfluenceOptions, DetectorOptions, GuideOptions):
     graph: list[str]
     """.json, .jsonl or .txt files in any accepted format, folders of them, or - for standard input"""
     adapter: str = "vi"
@@ -72,9 +73,12 @@ def main(config: Config) -> None:
     condition = load_variant(base, config.adapter, config.bert, None if config.regional else config.influence())
     if config.regional:
         condition = RegionalConditioner(base, condition, config.base_weight, config.influence())
+    guides = open_guides(config, base, config.base)
     for name, graph in graphs.items():
         boxed = arranged(graph, config.seed, name) if config.arrange else graph
         _named(name, lambda graph=boxed: condition.check_fits(graph))
+        if guides:
+            _named(name, lambda graph=boxed: guides.of([graph]))
     detector = judge(config, base.name) if config.best_of > 1 else None
     config.out.mkdir(parents=True, exist_ok=True)
     drawn = config.n * config.best_of
@@ -95,6 +99,7 @@ def main(config: Config) -> None:
             noise[[k for _, k in part]],
             steps=config.steps,
             guidance=config.guidance,
+            guide=guides.of(chosen) if guides else None,
         )
         for (name, k), picture in zip(part, pictures, strict=True):
             kept.add(name, k, graphs[name], to_pil(picture))

@@ -24,6 +24,7 @@ from sg_models.adapters.variants import STRUCTURE_CLIP, structure_clip_name
 from sg_models.bases import sg_mini
 from sg_models.bases.known_bases import SG_MINI
 from sg_models.layers.knowledge_encoder import KnowledgeEncoder
+from sg_models.layers.picture_tower import PictureTower
 from train.bases.base_model import BaseModel
 from train.bases.clip_tokenizer import clip_tokenizer, token_ids
 from train.bases.load import FAMILIES, BaseOptions, default_run_dir, family_of, load_base
@@ -31,7 +32,6 @@ from train.bases.model_folders import ADAPTERS
 from train.conditioning.phrase_encoders import TokenMeans
 from train.data.dataset import VALIDATION, room_for, training_split
 from train.data.known_datasets import DatasetOptions, open_dataset
-from train.objectives.picture_tower import PictureTower
 from train.objectives.structure_clip import (
     LEAST_TRIPLES,
     Pairs,

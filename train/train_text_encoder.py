@@ -15,12 +15,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModelWithProjection
 
 from sg_models.bases import sg_mini
 from sg_models.files.safetensors_file import write_weights
+from sg_models.layers.picture_tower import SIDE as PART
+from sg_models.layers.picture_tower import PictureTower
 from sg_models.verification.shapes.silhouettes import SIDE
 from train.bases.clip_tokenizer import clip_tokenizer, token_ids
 from train.bases.sg_mini_checkpoint import load_text_model, replace_text_model
@@ -28,12 +29,11 @@ from train.data.dataset import TRAIN, VALIDATION
 from train.data.graph_samples import sample_rng
 from train.data.shapes.scene import web_caption
 from train.data.shapes.shapes_dataset import ShapesSplit
-from train.objectives.picture_tower import SIDE as PART
-from train.objectives.picture_tower import PictureTower, as_input, shrink
+from train.losses.contrastive import contrastive_loss
+from train.objectives.picture_tower import as_input, shrink
 from train.running.command_line import run
 from train.running.loop import LoopConfig, train
 
-TEMPERATURE = 0.07
 PAIRS = 7  # what a sample's random numbers are for, beside other scripts' uses of the same index
 
 
@@ -92,15 +92,6 @@ class Pairs:
         thing = self.scenes[which].objects[k]
         x, y = (int(np.clip(v + rng.uniform(-6, 6) - PART / 2, 0, SIDE - PART)) for v in (thing.x, thing.y))
         return self.pictures[which, y : y + PART, x : x + PART], self.scenes[which].graph.objects[k].phrase
-
-
-def contrastive_loss(pictures: Tensor, texts: Tensor, same: Tensor) -> tuple[Tensor, float]:
-    """CLIP's symmetric cross-entropy (Radford et al. 2021, figure 3) with all equal texts as positives."""
-    logits = F.normalize(pictures, dim=-1) @ F.normalize(texts, dim=-1).T / TEMPERATURE  # [B, B]
-    targets = same.float() / same.sum(dim=1, keepdim=True)
-    loss = (F.cross_entropy(logits, targets) + F.cross_entropy(logits.T, targets)) / 2
-    accuracy = same.gather(1, logits.argmax(dim=1, keepdim=True)).float().mean().item()
-    return loss, accuracy
 
 
 def text_model(base: Path | None) -> CLIPTextModelWithProjection:

@@ -10,7 +10,8 @@ GSA, LAYOUT_CONTROLNET, STRUCTURE_CLIP = "gsa", "layout-controlnet", "structure-
 LAYOUT = "layout"  # a pretrained layout, from which the ControlNet's training starts
 GSA_START = "gsa-start"  # gated self-attention alone, from which training starts
 GLIGEN = "gligen"  # GLIGEN's public weights, which need no training here
-KINDS = (GSA, LAYOUT_CONTROLNET, STRUCTURE_CLIP, LAYOUT, GSA_START, GLIGEN)
+NOISED_CLIP = "noised-clip"  # the eye of guidance, which is no variant: it changes nothing of a base
+KINDS = (GSA, LAYOUT_CONTROLNET, STRUCTURE_CLIP, LAYOUT, GSA_START, GLIGEN, NOISED_CLIP)
 
 # phrase encoders, as adapter files and --phrases call them; Structure-CLIP is a kind of file and what it encodes with
 CLIP, BERT = "clip", "bert"
@@ -74,6 +75,11 @@ def files_in_words(kind: str) -> str:
     example = next((v for v in of_kind if v.phrases == CLIP), of_kind[0])
     names = f"{', '.join(first)} or {last}" if first else last
     return f"variant {names}, such as {example.adapter_names('sg-mini')[0].removesuffix('.safetensors')}"
+
+
+def noised_clip_name(base: str) -> str:
+    """The file of the eye for noise on a base."""
+    return f"{NOISED_CLIP}-{base}.safetensors"
 
 
 def structure_clip_name(base: str) -> str:

@@ -1,6 +1,6 @@
 """The scene graph as one sentence: the prompt that a text-to-image model gets for it."""
 
-from .scene_graph import SceneGraph
+from .scene_graph import Relation, SceneGraph
 
 _VOWELS = tuple("aeiou")
 _VOWEL_SOUNDS = ("heir", "honest", "honor", "honour", "hour")  # a silent h
@@ -25,6 +25,12 @@ def caption(graph: SceneGraph) -> str:
     related = {position for relation in graph.relations for position in (relation.subject, relation.object)}
     clauses += [speaker.mention(position) for position in range(len(graph.objects)) if position not in related]
     return ", ".join(clauses)
+
+
+def relation_phrase(graph: SceneGraph, relation: Relation) -> str:
+    """A relation of a graph in words: "small red circle left of blue square"."""
+    subject, thing = graph.objects[relation.subject], graph.objects[relation.object]
+    return f"{subject.phrase} {relation.predicate} {thing.phrase}"
 
 
 class _Speaker:

@@ -33,6 +33,7 @@ from sg_models.adapters.structure_clip import KNOWLEDGE
 from sg_models.adapters.variants import LAYOUT, STRUCTURE_CLIP
 from sg_models.files.safetensors_file import read_weights, write_weights
 from sg_models.layers.knowledge_encoder import KnowledgeEncoder
+from sg_models.layers.picture_tower import PictureTower
 from train import (
     train_autoencoder,
     train_base,
@@ -46,7 +47,6 @@ from train import (
 from train.bases.sg_mini_checkpoint import load_sg_mini
 from train.data.latents import split_latents
 from train.data.shapes.shapes_dataset import ShapesSplit
-from train.objectives.picture_tower import PictureTower
 
 GOLDEN = Path(__file__).with_name("golden")
 WRITE = "WRITE_GOLDEN" in os.environ

@@ -11,11 +11,13 @@ from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModelWithProjection
 
 from sg_models.bases import sg_mini
+from sg_models.layers.picture_tower import PictureTower
 from sg_models.verification.shapes.silhouettes import COLOURS
 from train.bases.sg_mini_checkpoint import load_sg_mini, load_text_model
 from train.data.shapes.scene import web_caption
 from train.data.shapes.shapes_dataset import ShapesSplit
-from train.train_text_encoder import PART, TEMPERATURE, Config, Pairs, PictureTower, contrastive_loss, main
+from train.losses.contrastive import TEMPERATURE, contrastive_loss
+from train.train_text_encoder import PART, Config, Pairs, main
 
 
 @pytest.fixture(scope="module")

@@ -29,9 +29,14 @@ class Influence:
 
     def acts_at(self, timestep: Tensor) -> bool:
         """Whether a UNet call at this timestep, a scalar, gets anything of the graph."""
-        done = 1 - float(timestep) / LAST_TIMESTEP
+        done = part_over(timestep)
         end = 1.0 if self.end is None else self.end
         return self.strength != 0 and self.start < end and self.start <= done <= end
+
+
+def part_over(timestep: Tensor) -> float:
+    """The part of sampling, as ComfyUI counts it, that is over at a timestep, a scalar."""
+    return 1 - float(timestep) / LAST_TIMESTEP
 
 
 @dataclass(kw_only=True)

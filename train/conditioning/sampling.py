@@ -9,14 +9,17 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from sg_models.bases.known_bases import EPSILON
 from sg_models.graph.scene_graph import SceneGraph
+from sg_models.guidance.view import View
 from train.bases.base_model import DOWNSAMPLING, BaseModel
 from train.conditioning.conditioners import Conditioner, Conditions
+from train.conditioning.influence import part_over
 
 STEPS = 25
 
-# guide(latents, timestep, prediction) → another prediction; it may take gradients of the prediction by the latents
-Guide = Callable[[Tensor, Tensor, Tensor], Tensor]
+# guide(what a step sees, the part of sampling that is over) → other clean latents
+Guide = Callable[[View, float], Tensor]
 
 
 def sample_latents(
@@ -30,22 +33,39 @@ def sample_latents(
 ) -> Tensor:
     """Latents [B, 4, h, w] from noise of that shape. Positive and negative share one UNet call per step.
 
-    A `guide` changes each step's prediction; with one, gradients pass from the prediction to the latents of its step.
+    A `guide` changes what each step predicts; whatever gradients it takes, none pass through the UNet.
     """
     context = torch.cat([conditions.positive, conditions.negative])
     base.scheduler.set_timesteps(steps, device=noise.device)
     latents = noise * base.scheduler.init_noise_sigma
-    with torch.set_grad_enabled(guide is not None):
+    with torch.no_grad():
         for timestep in base.scheduler.timesteps:
-            latents = latents.detach().requires_grad_(guide is not None)
             double = base.scheduler.scale_model_input(torch.cat([latents, latents]), timestep)
             arguments = conditions.unet_arguments(double, timestep, context)
             with_graph, without = base.predict(double, timestep, context, **arguments).chunk(2)
             prediction = without + guidance * (with_graph - without)
             if guide is not None:
-                prediction = guide(latents, timestep, prediction)
+                prediction = guided_prediction(base, latents, timestep, prediction, guide)
             latents = base.scheduler.step(prediction, timestep, latents).prev_sample
-    return latents.detach()
+    return latents
+
+
+def guided_prediction(base: BaseModel, latents: Tensor, timestep: Tensor, prediction: Tensor, guide: Guide) -> Tensor:
+    """What the UNet would have said if it had predicted the clean latents that a guide makes of its own."""
+    alpha = float(base.scheduler.alphas_cumprod[timestep])
+    clean = predicted_clean(base.prediction_type, alpha, latents, prediction)
+    view = View(latents, clean, timestep.expand(len(latents)), alpha)
+    moved = guide(view, part_over(timestep)) - clean
+    if base.prediction_type == EPSILON:
+        return prediction - moved * alpha**0.5 / (1 - alpha) ** 0.5
+    return prediction - moved / (1 - alpha) ** 0.5
+
+
+def predicted_clean(prediction_type: str, alpha: float, latents: Tensor, prediction: Tensor) -> Tensor:
+    """The clean latents that a prediction of either type means, at ᾱ (Salimans and Ho 2022, appendix D)."""
+    if prediction_type == EPSILON:
+        return (latents - (1 - alpha) ** 0.5 * prediction) / alpha**0.5
+    return alpha**0.5 * latents - (1 - alpha) ** 0.5 * prediction
 
 
 def draw_graphs(

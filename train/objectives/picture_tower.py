@@ -1,28 +1,11 @@
-"""The picture tower of SG-Mini's CLIP: no part of the base, but what its text model learns beside."""
+"""Pictures as the picture tower of SG-Mini's CLIP takes them."""
 
 import numpy as np
 import torch
 from einops import reduce
-from torch import Tensor, nn
+from torch import Tensor
 
-SIDE = 64  # pixels, of what it sees
-WIDTHS = (3, 32, 64, 128, 128)
-
-
-class PictureTower(nn.Module):
-    """A small convolutional net from pictures of 64 pixels to embeddings."""
-
-    def __init__(self, dim: int) -> None:
-        super().__init__()
-        layers: list[nn.Module] = []
-        for before, after in zip(WIDTHS, WIDTHS[1:], strict=False):
-            layers += [nn.Conv2d(before, after, 3, stride=2, padding=1), nn.GroupNorm(8, after), nn.SiLU()]
-        self.convolutions = nn.Sequential(*layers)
-        self.project = nn.Linear(WIDTHS[-1] * (SIDE // 16) ** 2, dim)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Pictures [B, 3, 64, 64] in [-1, 1] → embeddings [B, D]."""
-        return self.project(self.convolutions(x).flatten(1))
+from sg_models.layers.picture_tower import SIDE
 
 
 def shrink(pictures: np.ndarray) -> np.ndarray:

@@ -19,11 +19,12 @@ from sg_models.graph.caption import caption
 from sg_models.graph.hard_negatives import hard_negative
 from sg_models.graph.scene_graph import SceneGraph
 from sg_models.layers.knowledge_encoder import KnowledgeEncoder
+from sg_models.layers.picture_tower import PictureTower
 from train.conditioning.phrase_encoders import TokenMeans
 from train.data.dataset import Split
 from train.data.graph_samples import sample_rng
 from train.data.graph_variation import caption_part
-from train.objectives.picture_tower import PictureTower, as_input, shrink
+from train.objectives.picture_tower import as_input, shrink
 from train.running.command_line import UsageError
 
 HARDEST_MARGIN, SWAPPED_MARGIN, SWAPPED_WEIGHT = 0.2, 0.1, 5.0  # of the released training script

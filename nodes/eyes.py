@@ -1,0 +1,181 @@
+"""What guidance looks through in ComfyUI: an adapter's encoder on noisy latents, or CLIP on the predicted picture."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import comfy.clip_vision
+import comfy.sd
+import torch
+from comfy.model_patcher import ModelPatcher
+from comfy_api.latest import io
+from einops import rearrange
+from torch import Tensor, nn
+
+from ..sg_models.guidance.scales import CLEAN, NOISED
+from .loaded_adapter import LoadedNoisedClip, check_kind
+from .loaded_base import check_model
+from .socket_types import AdapterSocket
+
+if TYPE_CHECKING:  # torchvision, which the eyes look with, takes long to import
+    from ..sg_models.guidance.eyes import Eye, Tower
+
+AUTO = "auto"
+STAGES = 4  # of a vision transformer whose maps are compared
+NO_EYE = (
+    "{node} has nothing to look through. Connect a noised-clip adapter of this base (Load Scene Graph Adapter), or, "
+    "on a base that has none, its VAE and the CLIP Vision that belongs to its text encoder (for Stable Diffusion 2.x, "
+    "ViT-H)."
+)
+NO_ADAPTER = (
+    "{node}: the noised eye is an adapter's. Connect a noised-clip adapter of this base, or choose the clean eye."
+)
+NO_VAE = "{node}: the clean eye looks at decoded pictures. Connect the VAE of the base, or choose the noised eye."
+NO_TOWER = (
+    "{node}: the clean eye needs a picture tower. Connect the CLIP Vision that belongs to this base's text encoder "
+    "(for Stable Diffusion 2.x, ViT-H), or a noised-clip adapter, which holds one."
+)
+NOT_CLIP = (
+    "{node}: the CLIP Vision that is connected is no CLIP ({kind}), and its pictures cannot be held against texts."
+)
+
+
+@dataclass(frozen=True)
+class HostEye:
+    """An eye, and what has to be loaded for it."""
+
+    kind: str  # NOISED or CLEAN
+    eye: "Eye"
+    patchers: list[ModelPatcher]
+    dim: int  # of what it sees
+
+
+def eye_inputs() -> list[io.Input]:
+    """What every node of guidance takes to look through."""
+    return [
+        AdapterSocket.Input(
+            "adapter",
+            optional=True,
+            tooltip="A noised-clip file, trained on this base: it sees noisy latents, at a fraction of a step's cost.",
+        ),
+        io.ClipVision.Input(
+            "clip_vision",
+            optional=True,
+            tooltip="For bases without such a file: the picture tower that belongs to the base's text encoder (Stable "
+            "Diffusion 2.x: ViT-H). It looks at the predicted picture.",
+        ),
+        io.Combo.Input(
+            "eye",
+            options=[AUTO, NOISED, CLEAN],
+            default=AUTO,
+            optional=True,
+            advanced=True,
+            tooltip="noised: the adapter, on noisy latents. clean: CLIP, on the predicted picture, which has to be "
+            "decoded in every step. auto: the adapter where one is connected.",
+        ),
+    ]
+
+
+def open_eye(
+    node: str,
+    model: ModelPatcher,
+    adapter: LoadedNoisedClip | None,
+    clip_vision: comfy.clip_vision.ClipVisionModel | None,
+    vae: comfy.sd.VAE | None,
+    eye: str,
+) -> HostEye:
+    """The eye that a node's inputs make; raises `ValueError` in words where they make none, or none for this model."""
+    if adapter is not None:
+        check_kind(adapter, node, LoadedNoisedClip)
+        check_model(model, adapter.file, node)
+    kind = eye if eye != AUTO else NOISED if adapter is not None else CLEAN
+    if adapter is None and clip_vision is None:
+        raise ValueError(NO_EYE.format(node=node))
+    return noised_eye(node, adapter) if kind == NOISED else clean_eye(node, adapter, clip_vision, vae, model)
+
+
+def noised_eye(node: str, adapter: LoadedNoisedClip | None) -> HostEye:
+    from ..sg_models.guidance.eyes import NoisedEye  # late: torchvision
+
+    if adapter is None:
+        raise ValueError(NO_ADAPTER.format(node=node))
+    encoder = adapter.patcher.model["noised"]
+    return HostEye(NOISED, NoisedEye(encoder), [adapter.patcher], encoder.config["dim"])
+
+
+def clean_eye(
+    node: str,
+    adapter: LoadedNoisedClip | None,
+    clip_vision: comfy.clip_vision.ClipVisionModel | None,
+    vae: comfy.sd.VAE | None,
+    model: ModelPatcher,
+) -> HostEye:
+    from ..sg_models.guidance.eyes import CleanEye, ShapesTower
+
+    if vae is None:
+        raise ValueError(NO_VAE.format(node=node))
+    if clip_vision is not None:
+        tower: Tower = VisionTower(check_clip_vision(node, clip_vision))
+        patcher, dim = clip_vision.patcher, clip_vision.config["projection_dim"]
+    elif adapter is not None:
+        tower, patcher = ShapesTower(adapter.patcher.model["clean"]), adapter.patcher
+        dim = adapter.file.config["clean"]["dim"]
+    else:
+        raise ValueError(NO_TOWER.format(node=node))
+    return HostEye(CLEAN, CleanEye(Decoder(vae, model), tower), [vae.patcher, patcher], dim)
+
+
+def check_clip_vision(node: str, clip_vision: comfy.clip_vision.ClipVisionModel) -> comfy.clip_vision.ClipVisionModel:
+    """Raises `ValueError` in words for a vision model that is no CLIP."""
+    if clip_vision.model_type != "clip_vision_model" or "projection_dim" not in clip_vision.config:
+        raise ValueError(NOT_CLIP.format(node=node, kind=clip_vision.model_type))
+    return clip_vision
+
+
+class Decoder:
+    """The VAE's decoder with gradients: the model's latents [B, 4, h, w] → pictures [B, 3, H, W] in [0, 1]."""
+
+    def __init__(self, vae: comfy.sd.VAE, model: ModelPatcher) -> None:
+        self.vae, self.latent_format = vae, model.get_model_object("latent_format")
+
+    def __call__(self, latents: Tensor) -> Tensor:
+        unscaled = self.latent_format.process_out(latents).to(self.vae.vae_dtype)
+        return self.vae.process_output(self.vae.first_stage_model.decode(unscaled).float())
+
+
+class VisionTower:
+    """Core's CLIP Vision as a `Tower`, with gradients."""
+
+    def __init__(self, clip_vision: comfy.clip_vision.ClipVisionModel) -> None:
+        self.clip_vision, self.side = clip_vision, clip_vision.image_size
+
+    def embed(self, pictures: Tensor) -> Tensor:
+        """See `Tower`."""
+        return self.clip_vision.model(pixel_values=self._normalised(pictures))[2]
+
+    def maps(self, pictures: Tensor) -> list[Tensor]:
+        """See `Tower`: the states of some layers, without the token for the whole."""
+        states = self.clip_vision.model(pixel_values=self._normalised(pictures), intermediate_output="all")[1]
+        count, cells = states.shape[1], self.side // self.clip_vision.config["patch_size"]
+        chosen = [states[:, (count * (k + 1)) // STAGES - 1, 1:] for k in range(STAGES)]
+        return [rearrange(state, "b (h w) c -> b c h w", h=cells) for state in chosen]
+
+    def _normalised(self, pictures: Tensor) -> Tensor:
+        mean, deviation = (
+            torch.tensor(values, device=pictures.device, dtype=pictures.dtype)[:, None, None]
+            for values in (self.clip_vision.image_mean, self.clip_vision.image_std)
+        )
+        return (pictures - mean) / deviation
+
+
+def without_inference_tensors(module: nn.Module) -> None:
+    """Makes ordinary parameters of a module's inference tensors, which no backward pass may go through.
+
+    ComfyUI runs nodes in inference mode, where every weight that it loads, moves or patches becomes such a tensor.
+    """
+    with torch.inference_mode(False):
+        for part in module.modules():
+            for tensors in (part._parameters, part._buffers):
+                for name, tensor in tensors.items():
+                    if tensor is not None and tensor.is_inference():
+                        copy = tensor.clone()
+                        tensors[name] = nn.Parameter(copy, requires_grad=False) if tensors is part._parameters else copy

@@ -1,0 +1,73 @@
+"""Guidance inside ComfyUI's sampling: what the model predicts, changed after classifier-free guidance in each step."""
+
+import uuid
+from typing import TYPE_CHECKING
+
+from comfy.model_patcher import ModelPatcher
+from torch import Tensor
+
+from .eyes import HostEye, without_inference_tensors
+from .loaded_base import prediction_type
+
+if TYPE_CHECKING:
+    from ..sg_models.guidance.guidance import Guidance
+
+NO_SCHEDULE = (
+    "{node} needs a model that predicts the noise or v on Stable Diffusion's noise schedule, and {family} does not."
+)
+FEWER_PICTURES = (
+    "{node} got {count} graphs for a batch of {pictures}. Draw as many pictures as there are graphs, or a multiple."
+)
+
+
+class GuidancePatch:
+    """One guidance of a model; several are applied one after another, each to what the one before it has made.
+
+    `make` gives the guidance for the pictures that are sampled. `schedule` is the first and last sigma, None for the
+    whole run.
+    """
+
+    def __init__(
+        self, node: str, eye: HostEye, guidance: "Guidance", schedule: tuple[float, float] | None, graphs: int = 1
+    ) -> None:
+        self.node, self.eye, self.guidance, self.schedule, self.graphs = node, eye, guidance, schedule, graphs
+
+    def apply_to(self, model: ModelPatcher) -> ModelPatcher:
+        """A clone of the model that has this guidance, and with which the eye's weights are loaded."""
+        patched = model.clone()
+        patched.set_model_sampler_post_cfg_function(self)
+        patched.set_additional_models(f"scene_graph_guidance_{uuid.uuid4().hex}", self.eye.patchers)
+        return patched
+
+    def __call__(self, arguments: dict) -> Tensor:
+        """`sampler_post_cfg_function`: denoised latents [B, 4, h, w] → what should have been predicted."""
+        from ..sg_models.guidance.view import View
+
+        denoised, noisy, sigmas = arguments["denoised"], arguments["input"], arguments["sigma"]
+        sigma = float(sigmas[0])
+        if not self.acts_at(sigma):
+            return denoised
+        if len(denoised) % self.graphs:
+            raise ValueError(FEWER_PICTURES.format(node=self.node, count=self.graphs, pictures=len(denoised)))
+        for patcher in self.eye.patchers:
+            without_inference_tensors(patcher.model)
+        timesteps = arguments["model"].model_sampling.timestep(sigmas).expand(len(denoised))
+        alpha = 1 / (1 + sigma**2)
+        view = View(noisy.float() * alpha**0.5, denoised.float(), timesteps, alpha)
+        return self.guidance(view).to(denoised)
+
+    def acts_at(self, sigma: float) -> bool:
+        if sigma == 0.0:
+            return False
+        return self.schedule is None or self.schedule[1] <= sigma <= self.schedule[0]
+
+
+def guide(
+    node: str, model: ModelPatcher, eye: HostEye, guidance: "Guidance", start: float, end: float, graphs: int = 1
+) -> ModelPatcher:
+    """A clone of a model, guided; raises `ValueError` in words for a model on another noise schedule."""
+    if prediction_type(model, node) is None:
+        raise ValueError(NO_SCHEDULE.format(node=node, family=type(model.model.model_config).__name__))
+    to_sigma = model.get_model_object("model_sampling").percent_to_sigma
+    schedule = None if (start, end) == (0.0, 1.0) else (to_sigma(start), to_sigma(end))
+    return GuidancePatch(node, eye, guidance, schedule, graphs).apply_to(model)

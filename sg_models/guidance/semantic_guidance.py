@@ -1,0 +1,76 @@
+"""Semantic Diffusion Guidance: by language, by the content of a picture, by its style (Liu et al. 2023)."""
+
+import torch
+import torch.nn.functional as F
+from einops import einsum
+from torch import Tensor
+
+from .eyes import Eye, Sight
+from .guidance import Objective
+from .scales import CONTENT, SPATIAL, STYLE
+from .view import View
+from .windows import WHOLE
+
+LIKENESSES = (CONTENT, SPATIAL, STYLE)
+
+
+def language(text: Tensor) -> Objective:
+    """How near each picture is to a text [D], or to its own of [B, D]: the cosine."""
+    text = F.normalize(text.float(), dim=-1)
+
+    def objective(sight: Sight, view: View) -> Tensor:
+        return (embed_whole(sight, len(view.noisy)) * text.to(view.noisy.device)).sum(dim=-1)
+
+    return objective
+
+
+def likeness(kind: str, eye: Eye, picture: Tensor, seed: int = 0) -> Objective:
+    """How like another picture each picture is, in one of three ways.
+
+    `content`: the cosine of what is seen of both; `spatial`: minus the mean squared difference of the last map, place
+    by place; `style`: minus that of the Gram matrices of all maps, wherever things are. `picture` [1 or B, C, h, w] are
+    clean latents of the size that is drawn; an eye for noise sees them with noise of a `seed` of its own.
+    """
+    compare = {CONTENT: _content, SPATIAL: _spatial, STYLE: _style}[kind]
+
+    def objective(sight: Sight, view: View) -> Tensor:
+        clean = picture.to(view.noisy)
+        noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(seed)).to(clean)
+        with torch.no_grad():
+            other = eye.look(eye.reference(clean, noise, view), _at(view, len(clean)))
+        return compare(sight, other, len(view.noisy), len(clean))
+
+    return objective
+
+
+def _at(view: View, count: int) -> View:
+    """The same step for a reference of `count` pictures."""
+    return View(view.noisy[:count], view.clean[:count], view.timesteps[:count], view.alpha)
+
+
+def embed_whole(sight: Sight, count: int) -> Tensor:
+    """Whole pictures as vectors [B, D] of unit length."""
+    return sight.embed(torch.tensor([WHOLE] * count), torch.arange(count))
+
+
+def _content(sight: Sight, other: Sight, count: int, others: int) -> Tensor:
+    return (embed_whole(sight, count) * embed_whole(other, others)).sum(dim=-1)
+
+
+def _spatial(sight: Sight, other: Sight, count: int, others: int) -> Tensor:
+    difference = sight.maps[-1] - other.maps[-1]  # [B, C, h, w]
+    return -difference.square().mean(dim=(1, 2, 3))
+
+
+def _style(sight: Sight, other: Sight, count: int, others: int) -> Tensor:
+    pairs = zip(sight.maps, other.maps, strict=True)
+    return torch.stack([-(gram(ours) - gram(theirs)).square().sum(dim=(1, 2)) for ours, theirs in pairs]).sum(dim=0)
+
+
+def gram(maps: Tensor) -> Tensor:
+    """Gram matrices [B, C, C] of maps [B, C, h, w], of each picture by itself, over places and channels.
+
+    Gatys et al. 2016, section 2.2; divided by C h w, so that maps of any size count alike.
+    """
+    flat = maps.flatten(2)
+    return einsum(flat, flat, "b c n, b d n -> b c d") / flat[0].numel()
