@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from sg_models.adapters.variants import BERT, CLIP, VARIANTS, structure_clip_name
+from sg_models.adapters.variants import BERT, CLIP, VARIANTS, noised_clip_name, structure_clip_name
 from sg_models.bases import sg_mini
 from sg_models.files.whole_file import whole_file
 from train.bases.model_folders import ADAPTERS, CHECKPOINTS, LORAS
@@ -57,6 +57,7 @@ def stages(folder: Path) -> list[Stage]:
     autoencoder, decoder = folder / "autoencoder.safetensors", folder / "decoder.safetensors"
     base, final_text = folder / sg_mini.CHECKPOINT, folder / "text-final.safetensors"
     knowledge = folder / structure_clip_name(sg_mini.NAME)
+    pictures, eyes = folder / "picture-tower.safetensors", folder / noised_clip_name(sg_mini.NAME)
     return [
         _stage("text", "train_text_encoder", f"--out {text} --picture-tower {tower}", text),
         _stage("autoencoder", "train_autoencoder", f"--out {autoencoder}", autoencoder),
@@ -78,6 +79,14 @@ def stages(folder: Path) -> list[Stage]:
             "train_structure_clip",
             f"--text-encoder {final_text} --picture-tower {tower} --out {knowledge}",
             knowledge,
+            ships=ADAPTERS,
+        ),
+        _stage("picture-tower", "train_picture_tower", f"--base {base} --out {pictures}", pictures),
+        _stage(
+            "noised-clip",
+            "train_noised_clip",
+            f"--base {base} --picture-tower {pictures} --out {eyes}",
+            eyes,
             ships=ADAPTERS,
         ),
         *_adapter_stages(folder, base, knowledge),

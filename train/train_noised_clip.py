@@ -40,7 +40,7 @@ SHOWN_TIMESTEPS = (100, 400, 700)
 
 @dataclass
 class Config(LoopConfig, BaseOptions, DatasetOptions):
-    steps: int = 3000
+    steps: int = 2000
     batch_size: int = 32
     learning_rate: float = 2e-3
     run_dir: Path | None = None

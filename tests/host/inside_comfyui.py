@@ -2,7 +2,7 @@
 
     python inside_comfyui.py <ComfyUI> <pack> <base directory> <output directory> [slow]
 
-Each function marked `measurement`, here and in the two modules of measurements beside this one, returns what becomes
+Each function marked `measurement`, here and in the modules of measurements beside this one, returns what becomes
 one entry of `results.json`; tensors go to `tensors.safetensors`. One process measures all, because starting it is
 what takes time.
 """
@@ -39,6 +39,7 @@ from comfyui_bench import (
 import arrange_measurements  # noqa: F401 (these register their measurements)
 import comfy.supported_models
 import composition_measurements  # noqa: F401
+import guidance_measurements  # noqa: F401
 import regional_measurements  # noqa: F401
 import torch
 import variant_measurements  # noqa: F401

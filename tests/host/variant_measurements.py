@@ -391,6 +391,8 @@ def parity(bench: Bench) -> dict:
     keep("none", bench.model, bench.prompt(pack("sg_models.graph.caption").caption(parse(CHAIN))), bench.negative)
     for path in sorted((PACK / "models" / "scene_graph").glob("*.safetensors")):
         adapter = bench.load(path)
+        if adapter.file.kind == "noised-clip":
+            continue
         if adapter.file.kind == "structure-clip":
             graph = {"scene_graph": parse(CHAIN), "clip": bench.clip, "adapter": adapter}
             (positive,) = run("SGStructureCLIPEncode", **graph, knowledge=1.0)

@@ -1,11 +1,12 @@
 """Guidance on the command line: `--guide language:"a red circle"`, and what it looks through."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from sg_models.adapters.adapter import Adapter, read_adapter
@@ -71,7 +72,9 @@ def read_guide(text: str) -> GuideSpec:
     try:
         scale = float(number) if number else None
     except ValueError:
-        raise UsageError(f"--guide {text!r}: {number!r} is no number; {FORM}") from None
+        scale = math.nan
+    if scale is not None and not math.isfinite(scale):
+        raise UsageError(f"--guide {text!r}: {number!r} is no number; {FORM}")
     return GuideSpec(kind, scale, what)
 
 
@@ -111,10 +114,10 @@ class Guides:
         return Guidance(self.eye, objective, scale)
 
     def _latents(self, path: Path) -> Tensor:
-        """Clean latents [1, C, h, w] of a picture at the base's own size."""
+        """Clean latents [1, C, h, w] of a picture, cut to a square of the base's own size."""
         try:
             with Image.open(path) as picture:
-                pixels = np.asarray(picture.convert("RGB").resize((self.base.side,) * 2, Image.Resampling.LANCZOS))
+                pixels = np.array(ImageOps.fit(picture.convert("RGB"), (self.base.side,) * 2, Image.Resampling.LANCZOS))
         except (OSError, UnidentifiedImageError) as error:
             raise UsageError(f"--guide: {path} is no picture that can be read ({error})") from error
         return self.base.encode_pictures(pixels[None])
