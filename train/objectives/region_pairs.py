@@ -15,6 +15,7 @@ from train.data.graph_samples import sample_rng
 from train.data.graph_variation import caption_part
 
 WHOLE_RATE, RELATION_RATE = 0.25, 0.25  # of the windows; the others show an object
+ALL_RATE = 0.25  # of whole pictures, whose caption says everything
 CONTEXT_JITTER = 0.3  # a window's context is so much larger or smaller at most
 CAPTION_RELATIONS, CAPTION_TRIPLES = 6, 24  # as many as CLIP can read of in one sentence
 REGIONS = 23  # what a sample's random numbers are for, beside other scripts' uses of the same index
@@ -40,13 +41,23 @@ def draw_region(graph: SceneGraph, rng: np.random.Generator) -> Region:
     boxes = {i: torch.tensor([thing.box]) for i, thing in enumerate(graph.objects) if thing.box is not None}
     relations = [r for r in graph.relations if r.subject in boxes and r.object in boxes]
     if choice < WHOLE_RATE or not boxes:
-        said = graph if rng.random() < 0.5 else SceneGraph(graph.objects)
-        return Region(None, caption(caption_part(said, CAPTION_RELATIONS, CAPTION_TRIPLES, rng)))
+        return Region(None, caption(caption_part(mentioned(graph, rng), CAPTION_RELATIONS, CAPTION_TRIPLES, rng)))
     if choice < WHOLE_RATE + RELATION_RATE and relations:
         relation = relations[int(rng.integers(len(relations)))]
         return Region(hulls(boxes[relation.subject], boxes[relation.object])[0], relation_phrase(graph, relation))
     place = int(rng.choice(list(boxes)))
     return Region(boxes[place][0], graph.objects[place].phrase)
+
+
+def mentioned(graph: SceneGraph, rng: np.random.Generator) -> SceneGraph:
+    """What somebody says of a whole picture: one time in four all of it, else some of its objects, in any order.
+
+    So that a picture is near to the name of a single thing in it, which guidance asks for.
+    """
+    if rng.random() < ALL_RATE:
+        return graph
+    count = int(rng.integers(1, len(graph.objects) + 1))
+    return SceneGraph(tuple(graph.objects[int(i)] for i in rng.permutation(len(graph.objects))[:count]))
 
 
 @dataclass(frozen=True)
