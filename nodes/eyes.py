@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import comfy.clip_vision
 import comfy.sd
 import torch
+from comfy.ldm.modules.attention import optimized_attention_for_device
 from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
 from einops import rearrange
@@ -150,14 +151,28 @@ class VisionTower:
 
     def embed(self, pictures: Tensor) -> Tensor:
         """See `Tower`."""
-        return self.clip_vision.model(pixel_values=self._normalised(pictures))[2]
+        model = self.clip_vision.model
+        return model.visual_projection(model.vision_model.post_layernorm(self._states(pictures)[-1][:, 0]))
 
     def maps(self, pictures: Tensor) -> list[Tensor]:
         """See `Tower`: the states of some layers, without the token for the whole."""
-        states = self.clip_vision.model(pixel_values=self._normalised(pictures), intermediate_output="all")[1]
-        count, cells = states.shape[1], self.side // self.clip_vision.config["patch_size"]
-        chosen = [states[:, (count * (k + 1)) // STAGES - 1, 1:] for k in range(STAGES)]
-        return [rearrange(state, "b (h w) c -> b c h w", h=cells) for state in chosen]
+        states, cells = self._states(pictures), self.side // self.clip_vision.config["patch_size"]
+        chosen = [states[(len(states) * (k + 1)) // STAGES - 1] for k in range(STAGES)]
+        return [rearrange(state[:, 1:], "b (h w) c -> b c h w", h=cells) for state in chosen]
+
+    def _states(self, pictures: Tensor) -> list[Tensor]:
+        """What each layer makes of pictures: [N, 1 + cells, C].
+
+        Core's own layers add in place, through which no gradient passes.
+        """
+        vision = self.clip_vision.model.vision_model
+        x, states = vision.pre_layrnorm(vision.embeddings(self._normalised(pictures))), []
+        attention = optimized_attention_for_device(x.device, small_input=True)
+        for layer in vision.encoder.layers:
+            x = x + layer.self_attn(layer.layer_norm1(x), None, attention)
+            x = x + layer.mlp(layer.layer_norm2(x))
+            states.append(x)
+        return states
 
     def _normalised(self, pictures: Tensor) -> Tensor:
         mean, deviation = (

@@ -19,7 +19,8 @@ def language(text: Tensor) -> Objective:
     text = F.normalize(text.float(), dim=-1)
 
     def objective(sight: Sight, view: View) -> Tensor:
-        return (embed_whole(sight, len(view.noisy)) * text.to(view.noisy.device)).sum(dim=-1)
+        wanted = text.clone().to(view.noisy.device)  # a host may have made it in inference mode
+        return (embed_whole(sight, len(view.noisy)) * wanted).sum(dim=-1)
 
     return objective
 
@@ -35,7 +36,8 @@ def likeness(kind: str, eye: Eye, picture: Tensor, seed: int = 0) -> Objective:
 
     def objective(sight: Sight, view: View) -> Tensor:
         clean = picture.to(view.noisy)
-        noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(seed)).to(clean)
+        one = torch.randn(clean.shape[1:], generator=torch.Generator().manual_seed(seed))
+        noise = one.to(clean).expand_as(clean)  # the same for every picture, whatever batch it is in
         with torch.no_grad():
             other = eye.look(eye.reference(clean, noise, view), _at(view, len(clean)))
         return compare(sight, other, len(view.noisy), len(clean))

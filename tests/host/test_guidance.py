@@ -50,11 +50,12 @@ def test_nodes_of_guidance_chain_and_go_with_gated_self_attention(measured):
 @pytest.mark.parametrize("kind", KINDS)
 def test_cores_clip_vision_guides_without_an_adapter(measured, kind):
     assert measured["guidance_by_clip_vision"][kind] > 1e-4
+    assert measured["guidance_by_clip_vision"]["embedding"] < 1e-4
 
 
 def test_a_cancelled_run_leaves_nothing_behind(measured):
     result = measured["guidance_lets_go"]
-    assert result == {"kind": "InterruptProcessingException", "whole": 0.0, "tracked": 0}
+    assert result == {"kind": "InterruptProcessingException", "whole": 0.0, "kept": 0}
 
 
 def test_what_makes_no_guidance_is_said(measured):

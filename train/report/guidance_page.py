@@ -36,8 +36,8 @@ TRUE = 1000  # pictures, as `measure_guidance.py` takes
 def _language(figures: Mapping[Key, Mapping[str, Any]], config: Mapping[str, Any]) -> str:
     count = config["texts"] * config["per_text"]
     words = (
-        f'{count} pictures, each drawn from "an image" and guided by the name of one of {config["texts"]} objects ("a red '
-        'circle"). *Shows it*: the oracle sees that object. *Top k*: its name is among the k nearest of all 45.'
+        f"{count} pictures, each drawn from “an image” and guided by the name of one of {config['texts']} objects, such "
+        "as “a red circle”. *Shows it*: the oracle sees it. *Top k*: its name is among the k nearest of all 45."
     )
     columns = ["shows it", *(f"top {k}" for k in TOP), "distance to true", "diversity"]
     return f"## By language\n\n{words}\n\n{_table(figures, LANGUAGE, columns)}"
@@ -45,8 +45,8 @@ def _language(figures: Mapping[Key, Mapping[str, Any]], config: Mapping[str, Any
 
 def _picture(figures: Mapping[Key, Mapping[str, Any]], config: Mapping[str, Any]) -> str:
     words = (
-        f'{2 * config["references"]} pictures, each drawn from "an image" and guided by one of {config["references"]} true '
-        f"pictures. *Top k*: that picture is among the k nearest of {config['among']}. *Colours off*: the part of a "
+        f"{2 * config['references']} pictures, each drawn from “an image” and guided by one of {config['references']} "
+        f"true pictures. *Top k*: that one is among the k nearest of {config['among']}. *Colours off*: the part of a "
         "picture whose colour would have to change to have the colours of the guiding one."
     )
     columns = [*(f"top {k}" for k in TOP), "colours off", "distance to true", "diversity"]
