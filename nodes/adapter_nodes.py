@@ -133,7 +133,9 @@ def load_structure_clip(file: Adapter, header: Adapter, identity: FileIdentity) 
 def load_noised_clip(file: Adapter, header: Adapter, identity: FileIdentity) -> LoadedNoisedClip:
     from ..sg_models.adapters.noised_clip import build_noised_encoder, build_picture_tower  # late: torchvision
 
-    eyes = {"noised": build_noised_encoder(file, **host(file)), "clean": build_picture_tower(file, **host(file))}
+    eyes: dict[str, torch.nn.Module] = {"noised": build_noised_encoder(file, **host(file))}
+    if "clean" in file.config:
+        eyes["clean"] = build_picture_tower(file, **host(file))
     return LoadedNoisedClip(header, identity, in_comfyui(torch.nn.ModuleDict(eyes)))
 
 

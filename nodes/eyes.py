@@ -117,7 +117,7 @@ def clean_eye(
     if clip_vision is not None:
         tower: Tower = VisionTower(check_clip_vision(node, clip_vision))
         patcher, dim = clip_vision.patcher, clip_vision.config["projection_dim"]
-    elif adapter is not None:
+    elif adapter is not None and "clean" in adapter.file.config:
         tower, patcher = ShapesTower(adapter.patcher.model["clean"]), adapter.patcher
         dim = adapter.file.config["clean"]["dim"]
     else:

@@ -81,7 +81,7 @@ class LoadedStructureClip(LoadedAdapter):
 
 @dataclass(frozen=True)
 class LoadedNoisedClip(LoadedAdapter):
-    """Eyes of guidance: `patcher.model` has the encoder for noisy latents, `noised`, and a picture tower, `clean`."""
+    """Eyes of guidance: `patcher.model` has the encoder for noisy latents, `noised`, and may have a tower, `clean`."""
 
     patcher: ModelPatcher
 

@@ -78,7 +78,7 @@ def trained(sg_mini_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) 
     few = {"steps": 2, "warmup": 1, "batch_size": 4, "pictures": 8, "base": str(sg_mini_checkpoint)}
     for module, options in (
         (train_picture_tower, {"out": tower}),
-        (train_noised_clip, {"out": eyes, "picture_tower": tower, "latents_dir": folder / "latents"}),
+        (train_noised_clip, {"out": eyes, "picture_tower": str(tower), "latents_dir": folder / "latents"}),
     ):
         AcceleratorState._reset_state(reset_partial_state=True)
         module.main(module.Config(**few, **options, run_dir=folder / module.__name__, mixed_precision="no"))
@@ -104,7 +104,21 @@ def test_a_damaged_file_is_refused(trained: dict[str, Path]):
         build_noised_encoder(file)
 
 
+def test_a_clip_of_transformers_teaches_and_stays_where_it_is(
+    sg_mini_checkpoint: Path, tiny_clip_folder: str, tmp_path: Path
+):
+    AcceleratorState._reset_state(reset_partial_state=True)
+    few = {"steps": 2, "warmup": 1, "batch_size": 4, "pictures": 8, "widths": [16, 16], "mixed_precision": "no"}
+    places = {"run_dir": tmp_path / "run", "latents_dir": tmp_path / "latents", "out": tmp_path / "eye.safetensors"}
+    train_noised_clip.main(
+        train_noised_clip.Config(base=str(sg_mini_checkpoint), picture_tower=tiny_clip_folder, **few, **places)
+    )
+    file = read_adapter(tmp_path / "eye.safetensors")
+    assert build_noised_encoder(file).config["dim"] == 48
+    assert "clean" not in file.config and not any(name.startswith("clean.") for name in file.state_dict)
+
+
 def test_without_a_tower_the_script_says_what_makes_one(sg_mini_checkpoint: Path, tmp_path: Path):
-    config = train_noised_clip.Config(base=str(sg_mini_checkpoint), picture_tower=tmp_path / "none.safetensors")
+    config = train_noised_clip.Config(base=str(sg_mini_checkpoint), picture_tower=str(tmp_path / "none.safetensors"))
     with pytest.raises(UsageError, match="run train/train_picture_tower.py first"):
         train_noised_clip.main(config)

@@ -140,7 +140,7 @@ def open_eye(config: GuideOptions, base: BaseModel, text: TextTower) -> Eye:
         return NoisedEye(build_noised_encoder(read_noised_clip(config, base)).to(base.device))
     if config.eye != CLEAN:
         raise UsageError(f"--eye {config.eye}: write {NOISED} or {CLEAN}")
-    if isinstance(text, TransformersClip):
+    if isinstance(text, TransformersClip):  # whose picture tower sees what its text tower reads
         return CleanEye(base.decode, text.picture)
     return CleanEye(base.decode, ShapesTower(build_picture_tower(read_noised_clip(config, base)).to(base.device)))
 

@@ -36,8 +36,8 @@ TRUE = 1000  # pictures, as `measure_guidance.py` takes
 def _language(figures: Mapping[Key, Mapping[str, Any]], config: Mapping[str, Any]) -> str:
     count = config["texts"] * config["per_text"]
     words = (
-        f"{count} pictures, each drawn from “an image” and guided by the name of one of {config['texts']} objects, such "
-        "as “a red circle”. *Shows it*: the oracle sees it. *Top k*: its name is among the k nearest of all 45."
+        f"{count} pictures, each drawn from “an image” and guided by the name of one of {config['texts']} objects, "
+        "such as “a red circle”. *Shows it*: the oracle sees it. *Top k*: its name is among the k nearest of all 45."
     )
     columns = ["shows it", *(f"top {k}" for k in TOP), "distance to true", "diversity"]
     return f"## By language\n\n{words}\n\n{_table(figures, LANGUAGE, columns)}"

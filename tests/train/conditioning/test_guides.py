@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
-from transformers import CLIPConfig, CLIPModel
 
 from sg_models.adapters.adapter import Adapter, write_adapter
 from sg_models.bases import sg_mini
@@ -13,7 +12,6 @@ from sg_models.graph.formats import parse_scene_graph
 from sg_models.guidance.scales import SCALES
 from sg_models.layers.noised_encoder import NoisedEncoder
 from sg_models.layers.picture_tower import PictureTower
-from train.bases.clip_tokenizer import clip_tokenizer
 from train.conditioning.conditioners import CaptionConditioner
 from train.conditioning.guides import GuideOptions, GuideSpec, open_guides, read_guide
 from train.conditioning.sampling import sample_latents, starting_noise
@@ -40,22 +38,6 @@ def picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("pictures") / "picture.png"
     Image.new("RGB", (200, 150), (200, 30, 30)).save(path)
     return path
-
-
-@pytest.fixture(scope="module")
-def clip(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A CLIP of transformers with a few random weights, as a folder."""
-    size = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 4, "num_attention_heads": 4}
-    config = CLIPConfig(
-        text_config=size | {"vocab_size": 49408, "eos_token_id": 49407, "bos_token_id": 49406, "pad_token_id": 49407},
-        vision_config=size | {"image_size": 64, "patch_size": 16},
-        projection_dim=48,
-    )
-    folder = tmp_path_factory.mktemp("clip")
-    torch.manual_seed(4)
-    CLIPModel(config).save_pretrained(folder)
-    clip_tokenizer().save_pretrained(folder)
-    return str(folder)
 
 
 def latents(base, checkpoint: Path, graphs=(BOXED, BOXED), **options):
@@ -107,10 +89,12 @@ def test_each_kind_guides_through_each_eye(base, sg_mini_checkpoint, eyes, pictu
     assert (found - plain).abs().max() > 1e-5 and (double - found).abs().max() > 1e-5
 
 
-def test_a_clip_of_transformers_is_the_clean_eye_of_other_bases(base, sg_mini_checkpoint, clip, picture):
+def test_a_clip_of_transformers_is_the_clean_eye_of_other_bases(base, sg_mini_checkpoint, tiny_clip_folder, picture):
     plain = latents(base, sg_mini_checkpoint)
     for guide in ("language=100:blue star", f"content=100:{picture}", f"style=100:{picture}", "graph=100"):
-        assert (latents(base, sg_mini_checkpoint, guide=[guide], eye="clean", clip=clip) - plain).abs().max() > 1e-6
+        assert (
+            latents(base, sg_mini_checkpoint, guide=[guide], eye="clean", clip=tiny_clip_folder) - plain
+        ).abs().max() > 1e-6
 
 
 def test_guides_add_up_and_act_in_their_part_of_sampling_alone(base, sg_mini_checkpoint, eyes, picture):
