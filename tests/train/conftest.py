@@ -302,24 +302,3 @@ def _write_visual_genome(folder: Path, count: int) -> None:
         (folder / f"{name}.json").write_text(json.dumps(value))
     for name in ("object_alias.txt", "relationship_alias.txt"):
         (folder / name).write_text("")
-
-
-@pytest.fixture(scope="session")
-def tiny_clip_folder(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A CLIP of transformers with a few random weights, as a folder."""
-    from transformers import CLIPConfig, CLIPModel
-
-    from train.bases.clip_tokenizer import clip_tokenizer
-
-    size = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 4, "num_attention_heads": 4}
-    config = CLIPConfig(
-        text_config=size | {"vocab_size": 49408, "eos_token_id": 49407, "bos_token_id": 49406, "pad_token_id": 49407},
-        vision_config=size | {"image_size": 64, "patch_size": 16},
-        projection_dim=48,
-    )
-    folder = tmp_path_factory.mktemp("clip")
-    with torch.random.fork_rng():
-        torch.manual_seed(4)
-        CLIPModel(config).save_pretrained(folder)
-    clip_tokenizer().save_pretrained(folder)
-    return str(folder)

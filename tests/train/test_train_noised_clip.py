@@ -104,17 +104,15 @@ def test_a_damaged_file_is_refused(trained: dict[str, Path]):
         build_noised_encoder(file)
 
 
-def test_a_clip_of_transformers_teaches_and_stays_where_it_is(
-    sg_mini_checkpoint: Path, tiny_clip_folder: str, tmp_path: Path
-):
+def test_a_clip_of_transformers_teaches_and_stays_where_it_is(sg_mini_checkpoint: Path, networks: Path, tmp_path: Path):
     AcceleratorState._reset_state(reset_partial_state=True)
     few = {"steps": 2, "warmup": 1, "batch_size": 4, "pictures": 8, "widths": [16, 16], "mixed_precision": "no"}
     places = {"run_dir": tmp_path / "run", "latents_dir": tmp_path / "latents", "out": tmp_path / "eye.safetensors"}
     train_noised_clip.main(
-        train_noised_clip.Config(base=str(sg_mini_checkpoint), picture_tower=tiny_clip_folder, **few, **places)
+        train_noised_clip.Config(base=str(sg_mini_checkpoint), picture_tower=str(networks / "clip"), **few, **places)
     )
     file = read_adapter(tmp_path / "eye.safetensors")
-    assert build_noised_encoder(file).config["dim"] == 48
+    assert build_noised_encoder(file).config["dim"] == 8
     assert "clean" not in file.config and not any(name.startswith("clean.") for name in file.state_dict)
 
 

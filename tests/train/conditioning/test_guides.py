@@ -89,11 +89,11 @@ def test_each_kind_guides_through_each_eye(base, sg_mini_checkpoint, eyes, pictu
     assert (found - plain).abs().max() > 1e-5 and (double - found).abs().max() > 1e-5
 
 
-def test_a_clip_of_transformers_is_the_clean_eye_of_other_bases(base, sg_mini_checkpoint, tiny_clip_folder, picture):
+def test_a_clip_of_transformers_is_the_clean_eye_of_other_bases(base, sg_mini_checkpoint, networks, picture):
     plain = latents(base, sg_mini_checkpoint)
     for guide in ("language=100:blue star", f"content=100:{picture}", f"style=100:{picture}", "graph=100"):
         assert (
-            latents(base, sg_mini_checkpoint, guide=[guide], eye="clean", clip=tiny_clip_folder) - plain
+            latents(base, sg_mini_checkpoint, guide=[guide], eye="clean", clip=str(networks / "clip")) - plain
         ).abs().max() > 1e-6
 
 
