@@ -57,6 +57,7 @@ def main() -> None:
         parts = {
             "graphs": (sys.executable, HERE / "graphs.py"),
             "training": (sys.executable, HERE / "training.py", CACHE / "sd21-base.safetensors"),
+            "guidance": (comfyui_python(), HERE / "guidance.py", COMFYUI, REPOSITORY, comfyui, device),
             "sampling": (comfyui_python(), HERE / "inside_comfyui.py", COMFYUI, REPOSITORY, comfyui, device),
         }
         results = {name: load_or_measure(RESULTS / f"{name}.json", command, resume) for name, command in parts.items()}
@@ -88,7 +89,7 @@ def base_directory(place: Path) -> Path:
     return place
 
 
-def page(sampling: dict[str, Any], training: dict[str, Any], graphs: dict[str, Any]) -> str:
+def page(sampling: dict[str, Any], training: dict[str, Any], graphs: dict[str, Any], guidance: dict[str, Any]) -> str:
     on_cpu = f" ({torch.backends.cpu.get_cpu_capability()}), threads: {sampling['threads']}"
     device = sampling["device"] + on_cpu * (sampling["device"] == "CPU")
     parts = [
@@ -104,6 +105,8 @@ def page(sampling: dict[str, Any], training: dict[str, Any], graphs: dict[str, A
         "there takes larger parts at once the more memory is free.",
         *(f"### {size}\n\n{steps_table(cases)}" for size, cases in sampling["steps"].items()),
         run_text(sampling, graphs),
+        "## Guidance",
+        guidance_text(guidance),
         "## A step of training",
         training_text(training),
         "## Graph encoder and layout",
@@ -153,6 +156,21 @@ def run_text(sampling: dict[str, Any], graphs: dict[str, Any]) -> str:
         f"{share['graph'] / share['run']:.2%} of a run of 20 steps at 512²; {alone * 1000:.0f} ms of them, "
         f"{alone / share['run']:.3%}, are graph encoder and layout, the rest is the phrases in the text encoder."
     )
+
+
+def guidance_text(guidance: dict[str, dict[str, float]]) -> str:
+    """A table for each base: a step with each node of guidance, beside one without."""
+    words = (
+        "Seconds of a step with classifier-free guidance, two objects in the graph. The *noised eye* is an "
+        "adapter on noisy latents; the *clean eye* decodes the predicted picture, with the checkpoint's own VAE, and "
+        "looks at it through a picture tower: SG-Mini's own, or one of ViT-H's shape."
+    )
+    parts = [words]
+    for name, cases in guidance.items():
+        plain = cases["unguided"]
+        rows = [[case, f"{seconds:.3f}", f"{seconds / plain:.2f}"] for case, seconds in cases.items()]
+        parts += [f"### {name}", table(["", "s", "time / unguided"], rows)]
+    return "\n\n".join(parts)
 
 
 def training_text(training: dict[str, Any]) -> str:

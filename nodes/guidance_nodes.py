@@ -147,7 +147,7 @@ class SGImageGuidance(io.ComfyNode):
         host = open_eye(IMAGE_NODE, model, adapter, clip_vision, vae, eye)
         objective = likeness(kind, host.eye, picture_latents(model, vae, image))
         guidance = Guidance(host.eye, objective, scale * SCALES[host.kind][kind])
-        return io.NodeOutput(guide(IMAGE_NODE, model, host, guidance, start, end, len(image)))
+        return io.NodeOutput(guide(IMAGE_NODE, model, host, guidance, start, end, len(image), "pictures"))
 
 
 class SGGraphGuidance(io.ComfyNode):

@@ -16,21 +16,28 @@ NO_SCHEDULE = (
     "{node} needs a model that predicts the noise or v on Stable Diffusion's noise schedule, and {family} does not."
 )
 FEWER_PICTURES = (
-    "{node} got {count} graphs for a batch of {pictures}. Draw as many pictures as there are graphs, or a multiple."
+    "{node} got {count} {what} for a batch of {pictures}. Draw as many pictures as there are {what}, or a multiple."
 )
 
 
 class GuidancePatch:
     """One guidance of a model; several are applied one after another, each to what the one before it has made.
 
-    `make` gives the guidance for the pictures that are sampled. `schedule` is the first and last sigma, None for the
-    whole run.
+    `schedule` is the first and last sigma, None for the whole run; `count` how many graphs or pictures guide, each of
+    them its own picture of a batch, and `what` they are, for a sentence.
     """
 
     def __init__(
-        self, node: str, eye: HostEye, guidance: "Guidance", schedule: tuple[float, float] | None, graphs: int = 1
+        self,
+        node: str,
+        eye: HostEye,
+        guidance: "Guidance",
+        schedule: tuple[float, float] | None,
+        count: int = 1,
+        what: str = "graphs",
     ) -> None:
-        self.node, self.eye, self.guidance, self.schedule, self.graphs = node, eye, guidance, schedule, graphs
+        self.node, self.eye, self.guidance, self.schedule = node, eye, guidance, schedule
+        self.count, self.what = count, what
 
     def apply_to(self, model: ModelPatcher) -> ModelPatcher:
         """A clone of the model that has this guidance, and with which the eye's weights are loaded."""
@@ -47,8 +54,9 @@ class GuidancePatch:
         sigma = float(sigmas[0])
         if not self.acts_at(sigma):
             return denoised
-        if len(denoised) % self.graphs:
-            raise ValueError(FEWER_PICTURES.format(node=self.node, count=self.graphs, pictures=len(denoised)))
+        if len(denoised) % self.count:
+            said = {"node": self.node, "count": self.count, "what": self.what, "pictures": len(denoised)}
+            raise ValueError(FEWER_PICTURES.format(**said))
         for patcher in self.eye.patchers:
             without_inference_tensors(patcher.model)
         timesteps = arguments["model"].model_sampling.timestep(sigmas).expand(len(denoised))
@@ -63,11 +71,18 @@ class GuidancePatch:
 
 
 def guide(
-    node: str, model: ModelPatcher, eye: HostEye, guidance: "Guidance", start: float, end: float, graphs: int = 1
+    node: str,
+    model: ModelPatcher,
+    eye: HostEye,
+    guidance: "Guidance",
+    start: float,
+    end: float,
+    count: int = 1,
+    what: str = "graphs",
 ) -> ModelPatcher:
-    """A clone of a model, guided; raises `ValueError` in words for a model on another noise schedule."""
+    """A clone of a model, guided by so many graphs or pictures; raises `ValueError` in words for a model on another noise schedule."""
     if prediction_type(model, node) is None:
         raise ValueError(NO_SCHEDULE.format(node=node, family=type(model.model.model_config).__name__))
     to_sigma = model.get_model_object("model_sampling").percent_to_sigma
     schedule = None if (start, end) == (0.0, 1.0) else (to_sigma(start), to_sigma(end))
-    return GuidancePatch(node, eye, guidance, schedule, graphs).apply_to(model)
+    return GuidancePatch(node, eye, guidance, schedule, count, what).apply_to(model)
