@@ -80,7 +80,10 @@ def guide(
     count: int = 1,
     what: str = "graphs",
 ) -> ModelPatcher:
-    """A clone of a model, guided by so many graphs or pictures; raises `ValueError` in words for a model on another noise schedule."""
+    """A clone of a model, guided by so many graphs or pictures.
+
+    Raises `ValueError` in words for a model on another noise schedule.
+    """
     if prediction_type(model, node) is None:
         raise ValueError(NO_SCHEDULE.format(node=node, family=type(model.model.model_config).__name__))
     to_sigma = model.get_model_object("model_sampling").percent_to_sigma

@@ -29,13 +29,15 @@ def likeness(kind: str, eye: Eye, picture: Tensor, seed: int = 0) -> Objective:
     """How like another picture each picture is, in one of three ways.
 
     `content`: the cosine of what is seen of both; `spatial`: minus the mean squared difference of the last map, place
-    by place; `style`: minus that of the Gram matrices of all maps, wherever things are. `picture` [1 or B, C, h, w] are
-    clean latents of the size that is drawn; an eye for noise sees them with noise of a `seed` of its own.
+    by place; `style`: minus that of the Gram matrices of all maps, wherever things are. `picture` [1, C, h, w] are clean
+    latents, or those of several pictures, which take turns; an eye for noise sees them with noise of a `seed` of its
+    own.
     """
     compare = {CONTENT: _content, SPATIAL: _spatial, STYLE: _style}[kind]
 
     def objective(sight: Sight, view: View) -> Tensor:
-        clean = picture.to(view.noisy)
+        count = len(view.noisy) if len(picture) > 1 else 1
+        clean = picture.to(view.noisy)[torch.arange(count) % len(picture)]
         one = torch.randn(clean.shape[1:], generator=torch.Generator().manual_seed(seed))
         noise = one.to(clean).expand_as(clean)  # the same for every picture, whatever batch it is in
         with torch.no_grad():
@@ -60,7 +62,8 @@ def _content(sight: Sight, other: Sight, count: int, others: int) -> Tensor:
 
 
 def _spatial(sight: Sight, other: Sight, count: int, others: int) -> Tensor:
-    difference = sight.maps[-1] - other.maps[-1]  # [B, C, h, w]
+    ours, theirs = sight.maps[-1], other.maps[-1]
+    difference = ours - F.interpolate(theirs, size=ours.shape[-2:], mode="bilinear")  # [B, C, h, w]
     return -difference.square().mean(dim=(1, 2, 3))
 
 

@@ -132,3 +132,13 @@ def test_style_and_content_do_not_ask_where_things_are_and_spatial_does(clean):
 def test_an_eye_for_noise_sees_a_reference_at_the_noise_of_the_step(noised):
     picture, noise, start = torch.randn(1, 4, 8, 8), torch.randn(1, 4, 8, 8), view(alpha=0.36)
     assert torch.allclose(noised.reference(picture, noise, start), 0.6 * picture + 0.8 * noise)
+
+
+@pytest.mark.parametrize("kind", [CONTENT, SPATIAL, STYLE])
+def test_several_pictures_take_turns_and_may_be_of_another_size(noised, kind):
+    pictures, start = torch.randn(2, 4, 12, 12), view(4)
+    together = likeness(kind, noised, pictures)(noised.look(start.noisy, start), start)
+    for b in range(4):
+        part = row(start, b)
+        alone = likeness(kind, noised, pictures[b % 2, None])(noised.look(part.noisy, part), part)
+        assert torch.allclose(together[b], alone[0], atol=1e-4)
