@@ -145,13 +145,13 @@ class Bench:
     def from_graphs(self, row: Row, guide: Callable[[slice], Guide | None]) -> np.ndarray:
         """A picture of each graph, uint8 [G, H, W, 3], drawn from its caption, or by an adapter."""
         adapter = row.eye is None and row.kind != NOTHING
-        # an adapter changes its base's UNet, so that it gets a base of its own
-        condition = load_variant(load_base(self.config.base).freeze(), row.kind if adapter else CAPTION_VARIANT)
+        base = load_base(self.config.base).freeze()  # one of its own: an adapter changes its base's UNet
+        condition = load_variant(base, row.kind if adapter else CAPTION_VARIANT)
         noise, steps = starting_noise(self.base, self.config.seed, len(self.graphs)), self.config.steps
 
         def draw(part: slice) -> Tensor:
             graphs = self.graphs[part]
-            return draw_graphs(self.base, condition, graphs, noise[part], steps=steps, guide=guide(part))
+            return draw_graphs(base, condition, graphs, noise[part], steps=steps, guide=guide(part))
 
         return self._in_parts(draw, len(self.graphs))
 

@@ -29,9 +29,9 @@ def likeness(kind: str, eye: Eye, picture: Tensor, seed: int = 0) -> Objective:
     """How like another picture each picture is, in one of three ways.
 
     `content`: the cosine of what is seen of both; `spatial`: minus the mean squared difference of the last map, place
-    by place; `style`: minus that of the Gram matrices of all maps, wherever things are. `picture` [1, C, h, w] are clean
-    latents, or those of several pictures, which take turns; an eye for noise sees them with noise of a `seed` of its
-    own.
+    by place; `style`: minus that of the Gram matrices of all maps, wherever things are. `picture` [1, C, h, w] are
+    clean latents, or those of several pictures, which take turns; an eye for noise sees them with noise of a `seed` of
+    its own.
     """
     compare = {CONTENT: _content, SPATIAL: _spatial, STYLE: _style}[kind]
 
