@@ -56,16 +56,19 @@ def _picture(figures: Mapping[Key, Mapping[str, Any]], config: Mapping[str, Any]
 def _graph(figures: Mapping[Key, Mapping[str, Any]], config: Mapping[str, Any]) -> str:
     plain = figures[GRAPH, NOTHING, None]["relation accuracy"][0]
     adapter = figures[GRAPH, config["variant"], None]["relation accuracy"][0]
-    closed = {
-        eye: (found["relation accuracy"][0] - plain) / (adapter - plain)
-        for (towards, kind, eye), found in figures.items()
-        if (towards, kind) == (GRAPH, GRAPH)
-    }
-    shares = ", ".join(f"{share:.2f} of it by the {EYES[str(eye)]}" for eye, share in closed.items())
+    gap = adapter - plain
+    closed = "there is no gap to be closed"
+    if gap > 0:
+        shares = [
+            f"{(found['relation accuracy'][0] - plain) / gap:.2f} of it by the {EYES[str(eye)]}"
+            for (_, kind, eye), found in figures.items()
+            if kind == GRAPH
+        ]
+        closed = f"guidance closes {', '.join(shares)}"
     words = (
-        f"{config['graphs']} held-out graphs with arranged boxes, drawn from their captions, variant (i): alone, "
-        f"guided, and by the adapter of variant ({config['variant']}) with the same boxes. Between the first row and "
-        f"the last, relation accuracy has a gap of {adapter - plain:.3f}; guidance closes {shares}."
+        f"{config['graphs']} held-out graphs with arranged boxes, drawn from their captions, variant (i): alone, guided, "
+        f"and by the adapter of variant ({config['variant']}) with the same boxes. Between the first row and the last, "
+        f"relation accuracy has a gap of {gap:.3f}; {closed}."
     )
     return f"## By a graph\n\n{words}\n\n{_table(figures, GRAPH, [*METRICS, 'distance to true'])}"
 
