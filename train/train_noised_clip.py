@@ -5,7 +5,8 @@
         --picture-tower laion/CLIP-ViT-H-14-laion2B-s32B-b79K
 
 Self-supervised (Liu et al. 2023): the encoder's embedding of a window of noised latents against the frozen tower's of
-the same region of the picture, cut out a little otherwise, among all other windows of the batch. No captions are read.
+the same region of the picture, cut out a little otherwise, among all other windows of the batch; and, which the paper
+has not, as near to it as may be (`--distil`), for texts are compared with both. No captions are read.
 SG-Mini's file also holds the tower, for guidance that looks at the predicted clean picture instead; CLIP's own is left
 where it is.
 """
@@ -59,6 +60,8 @@ class Config(LoopConfig, BaseOptions, DatasetOptions):
     latents_dir: Path = Path("runs/latents")
     picture_tower: str = "runs/picture-tower/picture_tower.safetensors"
     """the teacher: what train_picture_tower.py wrote, or a folder or hub id with the whole CLIP of the base"""
+    distil: float = 2.0
+    """weight of one minus the cosine to the teacher's embedding, beside the contrastive loss"""
     widths: list[int] = field(default_factory=lambda: [64, 128, 128])
     """of the encoder's levels"""
     out: Path | None = None
@@ -93,6 +96,7 @@ class NoisedClipObjective:
 
     base: BaseModel
     tower: Tower
+    distil: float
     latents: Latents
     validation: RegionPairs
     validation_latents: Latents
@@ -110,10 +114,10 @@ class NoisedClipObjective:
         with torch.no_grad():
             teacher = self.tower.embed(batch.crops(batch.others, self.tower.side).to(noisy.device))
         student = model(noisy, timesteps, batch.windows, batch.picture_of.to(noisy.device))
-        value, accuracy = contrastive_loss(
-            student, teacher, torch.eye(len(teacher), dtype=torch.bool, device=noisy.device)
-        )
-        return value, {"accuracy": accuracy, "cosine": F.cosine_similarity(student, teacher).mean().item()}
+        cosine = F.cosine_similarity(student, teacher).mean()
+        same = torch.eye(len(teacher), dtype=torch.bool, device=noisy.device)
+        value, accuracy = contrastive_loss(student, teacher, same)
+        return value + self.distil * (1 - cosine), {"accuracy": accuracy, "cosine": cosine.item()}
 
     def report(self, model: nn.Module) -> dict[str, float]:
         """Of validation pictures, at a few timesteps."""
@@ -138,6 +142,7 @@ def main(config: Config) -> None:
     objective = NoisedClipObjective(
         base,
         teacher.tower,
+        config.distil,
         split_latents(base, training, config.latents_dir),
         RegionPairs(validation, base.side, 1),
         split_latents(base, validation, config.latents_dir),

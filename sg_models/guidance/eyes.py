@@ -90,7 +90,7 @@ class NoisedEye:
         return view.noisy
 
     def look(self, latents: Tensor, view: View) -> "NoisedSight":
-        return NoisedSight(self.encoder, self.encoder.maps(latents, view.timesteps))
+        return NoisedSight(self.encoder, self.encoder.maps(latents, view.timesteps), view.timesteps)
 
     def reference(self, clean: Tensor, noise: Tensor, view: View) -> Tensor:
         return view.alpha**0.5 * clean + (1 - view.alpha) ** 0.5 * noise
@@ -104,9 +104,10 @@ class NoisedEye:
 class NoisedSight:
     encoder: NoisedEncoder
     maps: list[Tensor]
+    timesteps: Tensor
 
     def embed(self, windows: Tensor, picture_of: Tensor) -> Tensor:
-        return F.normalize(self.encoder.embed(self.maps[-1], windows, picture_of).float(), dim=-1)
+        return F.normalize(self.encoder.embed(self.maps, self.timesteps, windows, picture_of).float(), dim=-1)
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,8 @@ from train import (
     train_gsa,
     train_layout,
     train_lora,
+    train_noised_clip,
+    train_picture_tower,
     train_structure_clip,
     train_text_encoder,
 )
@@ -230,6 +232,17 @@ def test_layout(common: dict):
 def test_lora(common: dict, files: Path):
     config = train_lora.Config(**common, structure_clip=files / "structure-clip.safetensors", rank=4)
     check("train_lora", numbers(train_lora.main, config))
+
+
+def test_noised_clip(common: dict, files: Path):
+    tower = str(files / "picture_tower.safetensors")
+    config = train_noised_clip.Config(**common, picture_tower=tower, widths=[16, 16])
+    check("train_noised_clip", numbers(train_noised_clip.main, config))
+
+
+def test_picture_tower(common: dict):
+    settings = {name: value for name, value in common.items() if name != "latents_dir"}
+    check("train_picture_tower", numbers(train_picture_tower.main, train_picture_tower.Config(**settings)))
 
 
 @pytest.fixture

@@ -66,9 +66,9 @@ def _graph(figures: Mapping[Key, Mapping[str, Any]], config: Mapping[str, Any]) 
         ]
         closed = f"guidance closes {', '.join(shares)}"
     words = (
-        f"{config['graphs']} held-out graphs with arranged boxes, drawn from their captions, variant (i): alone, guided, "
-        f"and by the adapter of variant ({config['variant']}) with the same boxes. Between the first row and the last, "
-        f"relation accuracy has a gap of {gap:.3f}; {closed}."
+        f"{config['graphs']} held-out graphs, their boxes arranged, drawn from their captions, variant (i): alone, "
+        f"guided, and with variant ({config['variant']}) and the same boxes. From the first row to the last, relation "
+        f"accuracy has a gap of {gap:.3f}; {closed}."
     )
     return f"## By a graph\n\n{words}\n\n{_table(figures, GRAPH, [*METRICS, 'distance to true'])}"
 
