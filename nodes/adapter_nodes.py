@@ -13,13 +13,23 @@ from comfy_api.latest import io
 
 from ..sg_models.adapters.adapter import Adapter, AdapterError
 from ..sg_models.adapters.gligen_file import read_adapter_or_gligen
-from ..sg_models.adapters.variants import GLIGEN, GSA, GSA_START, LAYOUT, LAYOUT_CONTROLNET, STRUCTURE_CLIP
+from ..sg_models.adapters.variants import (
+    GCA,
+    GLIGEN,
+    GRAPH_CONDITIONING,
+    GSA,
+    GSA_START,
+    LAYOUT,
+    LAYOUT_CONTROLNET,
+    STRUCTURE_CLIP,
+)
 from .attention import host_attention
 from .file_identity import FileIdentity, file_identity
 from .loaded_adapter import (
     LoadedAdapter,
     LoadedGatedAttention,
     LoadedGligen,
+    LoadedGraphConditioning,
     LoadedLayoutControlNet,
     LoadedStructureClip,
 )
@@ -32,6 +42,8 @@ NO_NODES = {
     "train/train_gsa.py with --init-from, and load what that writes.",
     LAYOUT: "{name} is a layout predictor without its ControlNet, a step on the way to an adapter. Give it to "
     "train/train_controlnet.py with --layout, and load what that writes.",
+    GCA: "{name} is a graph encoder that was aligned with CLIP, a step on the way to an adapter. Give it to "
+    "train/train_graph_conditioning.py with --aligned, and load what that writes.",
 }
 UNKNOWN_KIND = "{name} is an adapter of kind {kind}, which this version does not know. Update the pack."
 NO_CONTROLNET = (
@@ -117,6 +129,13 @@ def load_layout_controlnet(file: Adapter, header: Adapter, identity: FileIdentit
     return LoadedLayoutControlNet(header, identity, patcher, None, controlnet, prompt_dims[0])
 
 
+def load_graph_conditioning(file: Adapter, header: Adapter, identity: FileIdentity) -> LoadedGraphConditioning:
+    from ..sg_models.adapters.graph_conditioning import build_graph_conditioning  # late, as above
+
+    patcher = in_comfyui(build_graph_conditioning(file, assign=True, **host(file)))
+    return LoadedGraphConditioning(header, identity, patcher, None)
+
+
 def load_structure_clip(file: Adapter, header: Adapter, identity: FileIdentity) -> LoadedStructureClip:
     return LoadedStructureClip(header, identity, knowledge_patcher(file))
 
@@ -126,6 +145,7 @@ KINDS = {
     GLIGEN: load_gligen,
     LAYOUT_CONTROLNET: load_layout_controlnet,
     STRUCTURE_CLIP: load_structure_clip,
+    GRAPH_CONDITIONING: load_graph_conditioning,
 }
 
 
