@@ -1,4 +1,4 @@
-"""Compares the paper's seven variants on a data set: obedience, likeness to true pictures, layouts, size and speed, on one page.
+"""Compares the seven variants on a data set: obedience, likeness to true pictures, layouts, size, speed, on one page.
 
     python train/compare.py
 

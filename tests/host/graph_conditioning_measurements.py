@@ -3,7 +3,21 @@
 from typing import Any
 
 # isort: split
-from comfyui_bench import CFG, CHAIN, OTHER, STEPS, Bench, Spy, difference, error_of, measurement, pack, parse, run, write_file
+from comfyui_bench import (
+    CFG,
+    CHAIN,
+    OTHER,
+    STEPS,
+    Bench,
+    Spy,
+    difference,
+    error_of,
+    measurement,
+    pack,
+    parse,
+    run,
+    write_file,
+)
 
 # isort: split
 import torch

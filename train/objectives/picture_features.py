@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
-from transformers import CLIPImageProcessor, CLIPVisionModelWithProjection
+from torch import Tensor, nn
+from transformers import AutoConfig, CLIPImageProcessor, CLIPModel, CLIPVisionModelWithProjection
 
 from sg_models.files.safetensors_file import read_weights
 from sg_models.layers.graph_vector import of_length
@@ -52,17 +52,22 @@ class ClipPictures:
     def __init__(self, source: str, device: torch.device | str) -> None:
         """Raises `UsageError` where transformers finds none."""
         try:
-            self.tower = CLIPVisionModelWithProjection.from_pretrained(source, use_safetensors=True)
+            # a whole CLIP read as its half would lose its projection: the half's own configuration has another width
+            whole = AutoConfig.from_pretrained(source).model_type == "clip"
+            kind = CLIPModel if whole else CLIPVisionModelWithProjection
+            clip = kind.from_pretrained(source, use_safetensors=True)
             self.processor = CLIPImageProcessor.from_pretrained(source)
         except (OSError, ValueError) as error:
             raise UsageError(f"there is no picture tower at {source}; {ADVICE}") from error
-        self.tower.requires_grad_(False).eval().to(device)
-        self.dim: int = self.tower.config.projection_dim
+        self.tower = nn.ModuleList([clip.vision_model, clip.visual_projection]).requires_grad_(False).eval().to(device)
+        self.dim: int = clip.visual_projection.out_features
 
+    @torch.no_grad()
     def __call__(self, pictures: np.ndarray) -> Tensor:
         """Pictures, uint8 [B, H, W, 3] → [B, J], on the CPU."""
         pixels = self.processor(list(pictures), return_tensors="pt")["pixel_values"]
-        return of_length(self.tower(pixel_values=pixels.to(self.tower.device)).image_embeds).cpu()
+        look, project = self.tower
+        return of_length(project(look(pixel_values=pixels.to(project.weight.device)).pooler_output)).cpu()
 
 
 def open_picture_tower(source: str, device: torch.device | str) -> PictureFeatures:
