@@ -1,4 +1,4 @@
-"""Aligning graphs with CLIP: who learns from what, what a zero weight leaves out, and resumed runs that end the same."""
+"""Aligning graphs with CLIP: who learns from what, what a zero weight leaves out, resumed runs that end the same."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -16,7 +16,7 @@ from sg_models.graph.formats import parse_scene_graph
 from sg_models.layers.graph_vector import of_length
 from train import train_gca, train_graph_conditioning
 from train.bases.sg_mini_checkpoint import load_sg_mini
-from train.conditioning import trained_unet
+from train.conditioning import trained_adapter, trained_unet
 from train.conditioning.graph_conditioner import GraphConditioningConditioner
 from train.conditioning.lora import PARTS
 from train.conditioning.phrase_encoders import graph_features
@@ -129,6 +129,18 @@ def test_the_files_draw_as_what_was_trained(
     assert not any(parameter.requires_grad for parameter in base.unet.parameters())
     first, other = draw_graphs(base, condition, GRAPHS, torch.randn(1, 4, 16, 16).expand(2, -1, -1, -1), steps=1)
     assert not torch.equal(first, other), "the direction of a relation changes nothing"
+
+
+def test_it_is_found_by_its_name(config: Config, base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    folders = {"ADAPTERS": tmp_path / "scene_graph", "LORAS": tmp_path / "loras"}
+    for name, folder in folders.items():
+        for module in (trained_adapter, trained_unet, train_graph_conditioning):
+            monkeypatch.setattr(module, name, folder, raising=False)
+    main(replace(config, out=None))
+    files = [folders["ADAPTERS"] / f"{ADAPTER}.safetensors", folders["LORAS"] / f"{LORA}.safetensors"]
+    assert trained_adapter.variant_files("gc", "sg-mini")[1:] == files
+    assert trained_adapter.trained_variants("sg-mini") == ["gc"]
+    assert isinstance(load_variant(base, "gc"), GraphConditioningConditioner)
 
 
 def test_a_resumed_run_ends_as_one_that_was_not(config: Config, tmp_path: Path):
