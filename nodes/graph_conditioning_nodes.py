@@ -73,7 +73,7 @@ class SGGraphConditioning(io.ComfyNode):
         check_clip_size(states, "words", loaded.file.config["context_dim"], loaded.file)
         comfy.model_management.load_models_gpu([loaded.patcher])
         device, keep = loaded.patcher.load_device, comfy.model_management.intermediate_device()
-        states, ends, module = states.to(device), ends.to(device), loaded.patcher.model
+        states, module = states.to(device), loaded.patcher.model
         positive = module.context(scene_graph, features, states[:-1], ends[:-1]).to(keep)
         negative = module.signal.without_graph(states[-1:], ends[-1:]).to(keep)
         drawn = _one("latent", latent) if latent else None

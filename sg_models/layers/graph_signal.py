@@ -1,10 +1,10 @@
 """The graph conditioning signal: a graph's vector G among the text states that the UNet's cross-attention reads.
 
-"Image Synthesis with Graph Conditioning" (arXiv 2401.14111), "Graph Conditioning Signal". Its text is the labels of the
-objects, so that relations reach the UNet through G alone. The context keeps CLIP's own 77 places: what is put in goes
-at the cost of padding at the end, and graphs, no graph and prompts stay in one call of the UNet. Unlike the released
-code, this learns the way from a graph's vector to a word's width (that stretches the numbers), and has a vector for "no
-graph" (that gives the unconditional branch the same graph, so that guidance cannot amplify it).
+"Image Synthesis with Graph Conditioning" (arXiv 2401.14111), S_cond. Its text is the labels of the objects, so that
+relations reach the UNet through G alone. The context keeps CLIP's own 77 places: what is put in goes at the cost of
+padding at the end, and graphs, no graph and prompts stay in one call of the UNet. Two things differ from the released
+code: the way from a graph's vector to a word's width is learned, not a stretching of the numbers; and "no graph" has a
+vector of its own, where the unconditional branch had the same graph, which guidance then cannot amplify.
 """
 
 from typing import Any, Literal, get_args

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from .graph_batch import GraphBatch
 
-LENGTH = 10.0  # of graph vectors and picture features, about that of CLIP's: the paper's kernels are as wide as that
+LENGTH = 10.0  # of graph vectors and picture features: at length 1 the kernels of the paper's MMD would be flat
 
 
 class GraphVector(nn.Module):

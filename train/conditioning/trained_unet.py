@@ -39,10 +39,9 @@ def trained_tensors(unet: UNet2DConditionModel, trained: Trained) -> dict[str, T
 
 def trained_path(trained: Trained, base: str, beside: Path | None = None) -> Path:
     """Where the file is: in a folder beside the adapter's, else in models/, sorted as ComfyUI sorts it."""
-    name = VARIANT.file_name(base)
     if trained == FULL:
-        return (beside or UNETS) / name.replace(f"-{LORA}-", "-unet-")
-    return (beside or LORAS) / name
+        return (beside or UNETS) / f"{VARIANT.name}-unet-{VARIANT.phrases}-{base}.safetensors"
+    return (beside or LORAS) / VARIANT.file_name(base)
 
 
 def load_trained(unet: UNet2DConditionModel, file: Adapter, folder: Path) -> None:

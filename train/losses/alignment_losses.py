@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-BANDWIDTHS = (10.0, 15.0, 20.0, 50.0)  # a of the kernels exp(-d²/2a), of the released code
+BANDWIDTHS = (10.0, 15.0, 20.0, 50.0)  # a of the kernels exp(-0.5 d²/a), of the released code
 LEAST_SAMPLES = 32  # of fewer, the estimate is little but each sample's likeness to itself
 ALIGNMENT, MMD = "alignment", "mmd"  # terms of the loss
 
@@ -37,7 +37,7 @@ def mmd(graphs: Tensor, pictures: Tensor) -> Tensor:
 
 
 def weighted(terms: Mapping[str, Tensor], alignment_weight: float) -> Tensor:
-    """β · alignment + (1 - β) · MMD, of those of the two that there are (section 3.4, the alignment loss)."""
+    """β · alignment + (1 - β) · MMD, the paper's L_align, of those of the two that there are."""
     weights = {ALIGNMENT: alignment_weight, MMD: 1 - alignment_weight}
     return torch.stack([weights[name] * terms[name] for name in weights if name in terms]).sum()
 

@@ -112,16 +112,17 @@ def parameter_groups(model: GraphConditioningDenoiser, learning_rate: float) -> 
 
 
 def make_plan(sizes: Any, base: EmptyBase) -> Plan:
-    """For `--dry-run`; the picture tower's features are taken to be as wide as the context."""
+    """For `--dry-run`; the picture tower's features are taken to be as wide as the context.
+
+    Where the graph stands among the text does not matter here: it has one place.
+    """
     adapter = GraphConditioning(adapter_sizes(sizes, base.context_dim, base.context_dim, base.context_dim))
     alignment = Alignment(base.context_dim, sizes.queue, pairs=sizes.gca, discrepancy=sizes.mmd)
     model = GraphConditioningDenoiser(base, adapter, alignment, sizes.unet, sizes.rank)
 
     def forward(count: int) -> Tensor:
         noisy, timesteps, states = base.inputs(count)
-        vectors = torch.empty(count, base.context_dim)
-        words = adapter.signal.project(vectors)[:, None].expand(-1, states.shape[1] // 2, -1)
-        context = torch.cat([states[:, words.shape[1] :], words], dim=1)
-        return base.predict(noisy, timesteps, context)
+        word = adapter.signal.project(torch.empty(count, base.context_dim))[:, None]  # [B, 1, D]
+        return base.predict(noisy, timesteps, torch.cat([states[:, 1:], word], dim=1))
 
     return Plan(model, forward)
