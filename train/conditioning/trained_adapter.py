@@ -150,7 +150,7 @@ def _with_controlnet(base: BaseModel, file: Adapter, encode: GraphFeatures) -> L
 
 
 def _with_graph_conditioning(base: BaseModel, file: Adapter, encode: GraphFeatures) -> GraphConditioningConditioner:
-    if file.config["context_dim"] != base.unet.config["cross_attention_dim"]:
+    if file.config.get("context_dim") != base.unet.config["cross_attention_dim"]:
         raise AdapterError(f"{file.name} makes contexts of other widths than {base.name}'s UNet reads")
     module = build_graph_conditioning(file).to(base.device).requires_grad_(False).eval()
     return GraphConditioningConditioner(base, module, encode)
