@@ -62,7 +62,7 @@ def graph_conditioning(bench: Bench) -> dict:
         bench.tensors[f"gc.{mode}.positive"], bench.tensors[f"gc.{mode}.negative"] = positive[0][0], negative[0][0]
         if mode == MODES[0]:
             both = conditioned(bench, adapter, CHAIN, OTHER)
-            bench.tensors["gc.noise"] = bench.noise
+            bench.tensors["gc.noise"] = bench.noise.clone()
             bench.tensors["gc.latents"] = bench.sample(bench.model, *both, noise=bench.noise)
     return {"graphs": [CHAIN, OTHER, LONG], "files": files, "steps": STEPS, "guidance": CFG}
 
