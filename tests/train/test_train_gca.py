@@ -18,7 +18,14 @@ from sg_models.layers.graph_vector import LENGTH
 from train import train_gca
 from train.data.shapes.scene import scene
 from train.losses.alignment_losses import ALIGNMENT, LEAST_SAMPLES, MMD
-from train.objectives.graph_alignment import Discriminator, FeatureQueue, GCAObjective, GraphAlignment, retrieval
+from train.objectives.graph_alignment import (
+    Alignment,
+    Discriminator,
+    FeatureQueue,
+    GCAObjective,
+    GraphAlignment,
+    retrieval,
+)
 from train.objectives.picture_features import ClipPictures, ShapesPictures, open_picture_tower
 from train.objectives.picture_tower import PictureTower
 from train.report.clip_score import ClipNetwork
@@ -172,6 +179,21 @@ def test_mmd_waits_for_enough_samples():
     vectors = trained.encoder.vectors(graphs)
     found = [trained.alignment(vectors[:16], pictures[:16])[MMD].item() for _ in range(3)]
     assert found[0] == 0.0 < min(found[1:])
+
+
+def test_a_longer_queue_is_no_smaller_weight():
+    """With copies of the batch in the queue, the clouds are the same as without, and so are value and gradient."""
+    found = []
+    for size, copies in ((0, 0), (3 * COUNT, 3)):
+        vectors, pictures = (10 * torch.randn(COUNT, 5, generator=torch.Generator().manual_seed(s)) for s in (1, 2))
+        alignment = Alignment(5, size, pairs=False, discrepancy=True)
+        for _ in range(copies):
+            alignment(vectors, pictures)
+        term = alignment(vectors.requires_grad_(), pictures)[MMD]
+        term.backward()
+        found.append((term.item(), vectors.grad))
+    assert found[0][0] == pytest.approx(found[1][0], rel=1e-4)
+    torch.testing.assert_close(found[0][1], found[1][1], rtol=1e-3, atol=1e-6)
 
 
 def test_retrieval_counts_pictures_that_are_nearest_alone():

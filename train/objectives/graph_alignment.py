@@ -101,12 +101,15 @@ class Alignment(nn.Module):
     def forward(self, graphs: Tensor, pictures: Tensor) -> dict[str, Tensor]:
         """Graph vectors and their pictures' features, both [B, J] → `ALIGNMENT` and `MMD`.
 
-        MMD is 0 until there are enough samples for it, in the first steps of small batches.
+        MMD is 0 until there are enough samples for it, in the first steps of small batches. Its gradient is as large as
+        if the whole queue had one: a longer queue is a better estimate, and no smaller weight.
         """
         terms = {ALIGNMENT: pair_loss(graphs, pictures)} if self.pairs else {}
         if self.queue is not None:
             clouds = self.queue(graphs, pictures)
-            terms[MMD] = mmd(*clouds) if len(clouds[0]) >= LEAST_SAMPLES else 0.0 * graphs.sum()
+            value = mmd(*clouds) if len(clouds[0]) >= LEAST_SAMPLES else 0.0 * graphs.sum()
+            share = len(graphs) / len(clouds[0])  # of the cloud, which learns
+            terms[MMD] = value.detach() + (value - value.detach()) / share
         return terms
 
 
