@@ -14,7 +14,9 @@ from comfy_api.latest import io
 from ..sg_models.adapters.adapter import Adapter, AdapterError
 from ..sg_models.adapters.gligen_file import read_adapter_or_gligen
 from ..sg_models.adapters.variants import (
+    GCA,
     GLIGEN,
+    GRAPH_CONDITIONING,
     GSA,
     GSA_START,
     LAYOUT,
@@ -28,6 +30,7 @@ from .loaded_adapter import (
     LoadedAdapter,
     LoadedGatedAttention,
     LoadedGligen,
+    LoadedGraphConditioning,
     LoadedLayoutControlNet,
     LoadedNoisedClip,
     LoadedStructureClip,
@@ -41,6 +44,8 @@ NO_NODES = {
     "train/train_gsa.py with --init-from, and load what that writes.",
     LAYOUT: "{name} is a layout predictor without its ControlNet, a step on the way to an adapter. Give it to "
     "train/train_controlnet.py with --layout, and load what that writes.",
+    GCA: "{name} is a graph encoder that was aligned with CLIP, a step on the way to an adapter. Give it to "
+    "train/train_graph_conditioning.py with --aligned, and load what that writes.",
 }
 UNKNOWN_KIND = "{name} is an adapter of kind {kind}, which this version does not know. Update the pack."
 NO_CONTROLNET = (
@@ -126,6 +131,13 @@ def load_layout_controlnet(file: Adapter, header: Adapter, identity: FileIdentit
     return LoadedLayoutControlNet(header, identity, patcher, None, controlnet, prompt_dims[0])
 
 
+def load_graph_conditioning(file: Adapter, header: Adapter, identity: FileIdentity) -> LoadedGraphConditioning:
+    from ..sg_models.adapters.graph_conditioning import build_graph_conditioning  # late, as above
+
+    patcher = in_comfyui(build_graph_conditioning(file, assign=True, **host(file)))
+    return LoadedGraphConditioning(header, identity, patcher, None)
+
+
 def load_structure_clip(file: Adapter, header: Adapter, identity: FileIdentity) -> LoadedStructureClip:
     return LoadedStructureClip(header, identity, knowledge_patcher(file))
 
@@ -145,6 +157,7 @@ KINDS = {
     LAYOUT_CONTROLNET: load_layout_controlnet,
     STRUCTURE_CLIP: load_structure_clip,
     NOISED_CLIP: load_noised_clip,
+    GRAPH_CONDITIONING: load_graph_conditioning,
 }
 
 

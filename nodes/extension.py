@@ -8,6 +8,7 @@ from .batch_nodes import SGBatchEmbeds, SGBatchLayouts
 from .bert_nodes import SGBertLoader
 from .detector_nodes import SGDetect, SGDetectorLoader
 from .gated_attention_nodes import GatedSelfAttentionPatch
+from .graph_conditioning_nodes import SGGraphConditioning
 from .graph_encoder_nodes import GraphEncoder
 from .guidance_nodes import SGGraphGuidance, SGImageGuidance, SGLanguageGuidance
 from .layout_nodes import LayoutPredictor, SGControlNetApply
@@ -39,6 +40,7 @@ class SceneGraphExtension(ComfyExtension):
             SGBatchLayouts,
             SGControlNetApply,
             SGStructureCLIPEncode,
+            SGGraphConditioning,
             SGDetectorLoader,
             SGDetect,
             SGVerify,

@@ -7,7 +7,14 @@ from comfy.controlnet import ControlNet
 from comfy.model_patcher import ModelPatcher
 
 from ..sg_models.adapters.adapter import Adapter
-from ..sg_models.adapters.variants import GSA, LAYOUT_CONTROLNET, STRUCTURE_CLIP, files_in_words, noised_clip_name
+from ..sg_models.adapters.variants import (
+    GRAPH_CONDITIONING,
+    GSA,
+    LAYOUT_CONTROLNET,
+    STRUCTURE_CLIP,
+    files_in_words,
+    noised_clip_name,
+)
 from .file_identity import FileIdentity
 
 WRONG_KIND = (
@@ -67,6 +74,14 @@ class LoadedLayoutControlNet(LoadedGraphAdapter):
 
     nodes = "Encode Scene Graph, Predict Layout and Apply Layout ControlNet"
     files = files_in_words(LAYOUT_CONTROLNET)
+
+
+@dataclass(frozen=True)
+class LoadedGraphConditioning(LoadedGraphAdapter):
+    """Of (gc): `patcher.model` is a `GraphConditioning`."""
+
+    nodes = "Graph Conditioning"
+    files = files_in_words(GRAPH_CONDITIONING)
 
 
 @dataclass(frozen=True)

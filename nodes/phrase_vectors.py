@@ -31,20 +31,25 @@ def clip_vectors(clip: comfy.sd.CLIP, phrases: Sequence[str]) -> torch.Tensor:
     All phrases go through the text model in one batch. A clip-skip setting is ignored: adapters are trained on the
     base's own conditioning layer. Returns float32 vectors [P, D] of P > 0 phrases.
     """
-    sections, ends = zip(*(tokenize(clip, phrase) for phrase in phrases), strict=True)
+    states, ends = text_states(clip, phrases)
+    return states[torch.arange(len(phrases)), ends]
+
+
+def text_states(clip: comfy.sd.CLIP, texts: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
+    """The UNet's context for texts, and the places of their end-of-text tokens: float32 [P, 77, D] and [P].
+
+    As `clip_vectors` reads phrases: literally, in one batch, and without clip skip.
+    """
+    sections, ends = zip(*(tokenize(clip, text) for text in texts), strict=True)
     clip = clip.clone()
     clip.layer_idx = None
-    hidden = clip.encode_from_tokens({clip.tokenizer.clip_name: list(sections)})  # [1, P * L, D]
-    hidden = hidden.reshape(len(phrases), -1, hidden.shape[-1])  # [P, L, D]
-    return hidden[torch.arange(len(phrases)), list(ends)]
+    hidden = clip.encode_from_tokens({clip.tokenizer.clip_name: list(sections)})
+    return rearrange(hidden, "1 (p l) d -> p l d", p=len(texts)), torch.tensor(ends)
 
 
 def caption_states(clip: comfy.sd.CLIP, text: str) -> torch.Tensor:
     """The UNet's context for a text that is taken literally and cut at CLIP's length: [1, 77, D], float32."""
-    section, _ = tokenize(clip, text)
-    clip = clip.clone()
-    clip.layer_idx = None
-    return clip.encode_from_tokens({clip.tokenizer.clip_name: [section]})
+    return text_states(clip, [text])[0]
 
 
 def literal_states(clip: comfy.sd.CLIP, texts: Sequence[str]) -> torch.Tensor:

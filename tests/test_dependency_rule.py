@@ -18,7 +18,17 @@ FORBIDDEN = {
 RELATIVE = {"sg_models": {"sg_models"}, "train": set(), "nodes": {"sg_models", "nodes"}, "benchmarks": set()}
 # the wings of a package from the ground up: each may import what is in it or below it
 WINGS = {
-    "sg_models": ("files", "graph", "bases", "verification", "drawing", "layers", "arrangement", "adapters"),
+    "sg_models": (
+        "files",
+        "graph",
+        "bases",
+        "verification",
+        "drawing",
+        "layers",
+        "guidance",
+        "arrangement",
+        "adapters",
+    ),
     "train": ("running", "bases", "conditioning", "data", "losses", "report", "objectives"),
 }
 # one folder for each world, known to the table of data sets alone, and that to scripts alone

@@ -1,6 +1,7 @@
 """The variants of *Scene Graph Conditioning in Latent Diffusion*, a row each: nodes, scripts and comparison read this.
 
-What a variant adds to its base is one adapter file, of a kind; (i) adds nothing, and (ii) a LoRA beside its file.
+What a variant adds to its base is one adapter file, of a kind; (i) adds nothing, and (ii) a LoRA beside its file, as
+(gc) does, which is another paper's: *Image Synthesis with Graph Conditioning*.
 """
 
 from dataclasses import dataclass
@@ -11,7 +12,9 @@ LAYOUT = "layout"  # a pretrained layout, from which the ControlNet's training s
 GSA_START = "gsa-start"  # gated self-attention alone, from which training starts
 GLIGEN = "gligen"  # GLIGEN's public weights, which need no training here
 NOISED_CLIP = "noised-clip"  # the eye of guidance, which is no variant: it changes nothing of a base
-KINDS = (GSA, LAYOUT_CONTROLNET, STRUCTURE_CLIP, LAYOUT, GSA_START, GLIGEN, NOISED_CLIP)
+GRAPH_CONDITIONING = "graph-conditioning"
+GCA = "gca"  # a graph encoder that is aligned with CLIP, from which graph conditioning's training starts
+KINDS = (GSA, LAYOUT_CONTROLNET, STRUCTURE_CLIP, LAYOUT, GSA_START, GLIGEN, NOISED_CLIP, GRAPH_CONDITIONING, GCA)
 
 # phrase encoders, as adapter files and --phrases call them; Structure-CLIP is a kind of file and what it encodes with
 CLIP, BERT = "clip", "bert"
@@ -37,7 +40,7 @@ class Variant:
         """The files in models/scene_graph that it is made of."""
         if self.kind is None:
             return []
-        return [structure_clip_name(base) if self.is_lora else self.file_name(base)]
+        return [f"{self.kind}-{base}.safetensors" if self.is_lora else self.file_name(base)]
 
 
 VARIANTS = {
@@ -50,8 +53,10 @@ VARIANTS = {
         Variant("v", "embeddings, BERT, gated self-attention", GSA, BERT, "gsa"),
         Variant("vi", "embeddings, CLIP, gated self-attention", GSA, CLIP, "gsa"),
         Variant("vii", "embeddings, Structure-CLIP, gated self-attention", GSA, STRUCTURE_CLIP, "gsa"),
+        Variant("gc", "graph conditioning, CLIP-aligned", GRAPH_CONDITIONING, CLIP, "lora", is_lora=True),
     )
 }
+SEVEN = ("i", "ii", "iii", "iv", "v", "vi", "vii")  # the paper's, which are compared side by side
 CAPTION_VARIANT = "i"
 
 

@@ -33,6 +33,11 @@ def relation_phrase(graph: SceneGraph, relation: Relation) -> str:
     return f"{subject.phrase} {relation.predicate} {thing.phrase}"
 
 
+def labels(graph: SceneGraph) -> str:
+    """The objects alone, in order: "small red circle, large blue square". Of relations it says nothing."""
+    return ", ".join(thing.phrase for thing in graph.objects)
+
+
 class _Speaker:
     """Chooses the words for each mention of an object, remembering what was mentioned before."""
 

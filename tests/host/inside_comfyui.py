@@ -39,6 +39,7 @@ from comfyui_bench import (
 import arrange_measurements  # noqa: F401 (these register their measurements)
 import comfy.supported_models
 import composition_measurements  # noqa: F401
+import graph_conditioning_measurements  # noqa: F401
 import guidance_measurements  # noqa: F401
 import regional_measurements  # noqa: F401
 import torch

@@ -21,6 +21,7 @@ NODES = (
     "LayoutPredictor",
     "SGControlNetApply",
     "SGStructureCLIPEncode",
+    "SGGraphConditioning",
     "SGRegionalPrompt",
     "SGLanguageGuidance",
     "SGImageGuidance",

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sg_models.adapters.variants import VARIANTS
+from sg_models.adapters.variants import SEVEN
 from train import compare
 from train.compare import FEATURES, Config, Pictures, Task, distance_with_interval, frechet_distance, load_or_measure
 from train.data.shapes.scene import scene, seeds
@@ -13,7 +13,7 @@ from train.data.shapes.shapes_dataset import Shapes
 from train.data.spatial_relations import nests
 from train.report.comparison_page import CEILING, COLUMNS, Comparison, Row, markdown, title, write_csv
 
-NAMES = (CEILING, *VARIANTS)
+NAMES = (CEILING, *SEVEN)
 TASK = Task("i", "held-out", 2)
 
 

@@ -38,6 +38,8 @@ from train import (
     train_autoencoder,
     train_base,
     train_controlnet,
+    train_gca,
+    train_graph_conditioning,
     train_gsa,
     train_layout,
     train_lora,
@@ -243,6 +245,21 @@ def test_noised_clip(common: dict, files: Path):
 def test_picture_tower(common: dict):
     settings = {name: value for name, value in common.items() if name != "latents_dir"}
     check("train_picture_tower", numbers(train_picture_tower.main, train_picture_tower.Config(**settings)))
+
+
+ALIGNMENT = {"queue": 64, "graph_dim": 16, "graph_hidden": 16, "graph_layers": 1}  # whose MMD begins in the fourth step
+
+
+def test_gca(common: dict, files: Path):
+    settings = {name: value for name, value in common.items() if name != "latents_dir"} | ALIGNMENT
+    config = train_gca.Config(**settings, picture_tower=str(files / "picture_tower.safetensors"))
+    check("train_gca", numbers(train_gca.main, config))
+
+
+def test_graph_conditioning(common: dict, files: Path):
+    tower = str(files / "picture_tower.safetensors")
+    config = train_graph_conditioning.Config(**common, **ALIGNMENT, picture_tower=tower, gca=False, rank=4)
+    check("train_graph_conditioning", numbers(train_graph_conditioning.main, config))
 
 
 @pytest.fixture

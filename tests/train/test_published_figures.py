@@ -12,7 +12,7 @@ import pytest
 import tyro
 from pycocotools import mask as coco_mask
 
-from sg_models.adapters.variants import VARIANTS
+from sg_models.adapters.variants import SEVEN
 from train.data.prepared import coco
 from train.data.prepared.preparer import PrepareOptions
 from train.evaluate import Config
@@ -33,7 +33,7 @@ def commands(script: str) -> list[list[str]]:
 
 def test_every_variant_has_a_command_for_each_data_set():
     read = [tyro.cli(Config, args=arguments) for arguments in commands("evaluate") if "--adapter" in arguments]
-    assert [(c.dataset, c.adapter) for c in read] == [(data, name) for data in ("vg", "coco") for name in VARIANTS]
+    assert [(c.dataset, c.adapter) for c in read] == [(data, name) for data in ("vg", "coco") for name in SEVEN]
     assert all({"fid", "is", "lpips", "detector"} <= set(c.metrics) and c.graphs >= 2048 for c in read)
     assert all(c.json is not None and c.download_networks and not c.force for c in read)
 
@@ -100,7 +100,7 @@ QUICK = {("vg", "iv"): "owl", ("coco", "vi"): "dino"}  # the others take as long
 CASES = [
     pytest.param(data, name, QUICK.get((data, name), "owl"), marks=[] if (data, name) in QUICK else pytest.mark.slow)
     for data in ("vg", "coco")
-    for name in VARIANTS
+    for name in SEVEN
 ]
 
 

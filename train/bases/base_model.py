@@ -63,11 +63,15 @@ class BaseModel:
         return self.text_encoder(self._ids(prompts).to(self.text_encoder.device)).last_hidden_state
 
     @torch.no_grad()
+    def encode_with_ends(self, texts: list[str]) -> tuple[Tensor, Tensor]:
+        """As `encode_prompts`, with the place of each text's end-of-text token: [B, 77, D] and [B]."""
+        ids = self._ids(texts)
+        states = self.text_encoder(ids.to(self.text_encoder.device)).last_hidden_state  # [B, 77, D]
+        return states, (ids == self.tokenizer.eos_token_id).int().argmax(dim=1)
+
     def encode_phrases(self, phrases: list[str]) -> Tensor:
         """CLIP phrase vectors [P, D]: each phrase's hidden state at its end-of-text position."""
-        ids = self._ids(phrases)
-        states = self.text_encoder(ids.to(self.text_encoder.device)).last_hidden_state  # [P, 77, D]
-        ends = (ids == self.tokenizer.eos_token_id).int().argmax(dim=1)
+        states, ends = self.encode_with_ends(phrases)
         return states[torch.arange(len(phrases)), ends]
 
     @torch.no_grad()

@@ -8,11 +8,21 @@ from torch import Tensor
 from sg_models.adapters.adapter import Adapter, AdapterError
 from sg_models.adapters.gligen_adapter import GligenAdapter, build_gligen_adapter
 from sg_models.adapters.gligen_file import read_adapter_or_gligen
+from sg_models.adapters.graph_conditioning import build_graph_conditioning
 from sg_models.adapters.gsa_adapter import GSAAdapter, build_gsa_adapter
 from sg_models.adapters.layout_adapter import CONTROLNET, build_layout_adapter
 from sg_models.adapters.phrase_features import GraphFeatures
 from sg_models.adapters.structure_clip import build_knowledge
-from sg_models.adapters.variants import CAPTION_VARIANT, GLIGEN, GSA, LAYOUT_CONTROLNET, VARIANTS, Variant
+from sg_models.adapters.variants import (
+    CAPTION_VARIANT,
+    GLIGEN,
+    GRAPH_CONDITIONING,
+    GSA,
+    LAYOUT_CONTROLNET,
+    STRUCTURE_CLIP,
+    VARIANTS,
+    Variant,
+)
 from sg_models.bases.known_bases import BASES
 from train.bases.base_model import BaseModel
 from train.bases.ldm_names import controlnet_ldm_names
@@ -25,10 +35,12 @@ from train.conditioning.conditioners import (
     StructureClipConditioner,
 )
 from train.conditioning.gligen_conditioner import GligenConditioner
+from train.conditioning.graph_conditioner import GraphConditioningConditioner
 from train.conditioning.grounded_unet import attach, block_sizes
 from train.conditioning.influence import Influence
 from train.conditioning.lora import load_lora
 from train.conditioning.phrase_encoders import graph_features
+from train.conditioning.trained_unet import load_trained
 
 NO_ADAPTER = "none"  # the graph as a caption, as for `CAPTION_VARIANT`
 
@@ -56,9 +68,10 @@ def load_variant(
 def _load(base: BaseModel, name: str, bert: str | None) -> Conditioner:
     if name in (NO_ADAPTER, CAPTION_VARIANT):
         return CaptionConditioner(base)
-    file = read_adapter_or_gligen(_adapter_path(base, name))
+    path = _adapter_path(base, name)
+    file = read_adapter_or_gligen(path)
     file.check_base(base.name, base.prediction_type)
-    if name in VARIANTS and VARIANTS[name].is_lora:
+    if file.kind == STRUCTURE_CLIP and name in VARIANTS:
         return _with_lora(base, file, VARIANTS[name])
     if file.kind not in INSTALL:
         raise AdapterError(f"{file.name} is an adapter of kind {file.kind}, which draws nothing by itself")
@@ -68,6 +81,8 @@ def _load(base: BaseModel, name: str, bert: str | None) -> Conditioner:
             f"{file.name} was trained on phrases of {file.config.get('phrase_dim')} numbers, this "
             f"{file.phrase_encoder} gives {encode.dim}; name the one it was trained with"
         )
+    if file.kind == GRAPH_CONDITIONING:
+        load_trained(base.unet, file, path.parent)
     return INSTALL[file.kind](base, file, encode)
 
 
@@ -134,8 +149,20 @@ def _with_controlnet(base: BaseModel, file: Adapter, encode: GraphFeatures) -> L
     return LayoutConditioner(base, adapter, controlnet, encode)
 
 
+def _with_graph_conditioning(base: BaseModel, file: Adapter, encode: GraphFeatures) -> GraphConditioningConditioner:
+    if file.config.get("context_dim") != base.unet.config["cross_attention_dim"]:
+        raise AdapterError(f"{file.name} makes contexts of other widths than {base.name}'s UNet reads")
+    module = build_graph_conditioning(file).to(base.device).requires_grad_(False).eval()
+    return GraphConditioningConditioner(base, module, encode)
+
+
 # what draws with an adapter file, by its kind
-INSTALL = {GSA: _with_gsa, GLIGEN: _with_gligen, LAYOUT_CONTROLNET: _with_controlnet}
+INSTALL = {
+    GSA: _with_gsa,
+    GLIGEN: _with_gligen,
+    LAYOUT_CONTROLNET: _with_controlnet,
+    GRAPH_CONDITIONING: _with_graph_conditioning,
+}
 
 
 def controlnet_state(file: Adapter, controlnet: ControlNetModel) -> dict[str, Tensor]:

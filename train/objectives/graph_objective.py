@@ -40,8 +40,11 @@ class GraphObjective(ABC):
         self.large_area, self.timestep_power = large_area, timestep_power
 
     @abstractmethod
-    def predict(self, model: Any, noisy: Tensor, timesteps: Tensor, batch: SampleBatch) -> tuple[Tensor, Tensor | None]:
-        """The UNet's prediction [B, 4, h, w] for noisy latents of that shape, and the loss of what else is learned."""
+    def predict(self, model: Any, noisy: Tensor, timesteps: Tensor, batch: SampleBatch) -> tuple[Tensor, Any]:
+        """The UNet's prediction [B, 4, h, w] for noisy latents of that shape, and the loss of what else is learned.
+
+        The latter is what `together` takes, or None.
+        """
 
     @abstractmethod
     def conditioner(self, model: Any) -> Conditioner:
@@ -60,8 +63,13 @@ class GraphObjective(ABC):
         with torch.no_grad():
             figures = {"denoising": diffusion_loss(base, predicted, target, timesteps).item()}
         if other is not None:
-            value, figures["layout"] = value + self.other_weight * other, other.item()
+            value, of_other = self.together(value, other)
+            figures |= of_other
         return value, figures
+
+    def together(self, denoising: Tensor, other: Any) -> tuple[Tensor, dict[str, float]]:
+        """The loss of denoising with that of what else is learned, and figures to log of the latter."""
+        return denoising + self.other_weight * other, {"layout": other.item()}
 
     def report(self, model: Any) -> dict[str, float]:
         """The denoising loss with the right, another picture's and no graph, on the same noise, and what else shows."""

@@ -5,18 +5,33 @@ from pathlib import Path
 import pytest
 
 from sg_models.adapters.adapter import read_adapter
-from sg_models.adapters.variants import KINDS, PHRASE_ENCODERS, VARIANTS, files_in_words, find_variant, phrases_of
+from sg_models.adapters.variants import (
+    KINDS,
+    PHRASE_ENCODERS,
+    SEVEN,
+    VARIANTS,
+    files_in_words,
+    find_variant,
+    phrases_of,
+)
 from sg_models.bases.known_bases import BASES, find_base
 
 MODELS = Path(__file__).resolve().parents[3] / "models"
 
 
 def test_names_are_the_papers():
-    assert list(VARIANTS) == ["i", "ii", "iii", "iv", "v", "vi", "vii"]
+    assert SEVEN == ("i", "ii", "iii", "iv", "v", "vi", "vii")
+    assert list(VARIANTS) == [*SEVEN, "gc"]
     assert VARIANTS["vi"].file_name("sg-mini") == "vi-gsa-clip-sg-mini.safetensors"
 
 
-@pytest.mark.parametrize("variant", [v for v in VARIANTS.values() if v.kind], ids=lambda v: v.name)
+def test_a_lora_lies_beside_a_file_that_is_named_after_its_kind():
+    assert VARIANTS["ii"].adapter_names("sd21") == ["structure-clip-sd21.safetensors"]
+    assert VARIANTS["gc"].adapter_names("sd21") == ["graph-conditioning-sd21.safetensors"]
+    assert VARIANTS["gc"].file_name("sd21") == "gc-lora-clip-sd21.safetensors"
+
+
+@pytest.mark.parametrize("variant", [VARIANTS[name] for name in SEVEN if VARIANTS[name].kind], ids=lambda v: v.name)
 def test_shipped_files_are_what_the_table_says(variant):
     (name,) = variant.adapter_names("sg-mini")
     file = read_adapter(MODELS / "scene_graph" / name)
@@ -39,6 +54,7 @@ def test_files_of_a_kind_in_words():
     assert files_in_words("gsa") == "variant v, vi or vii, such as vi-gsa-clip-sg-mini"
     assert files_in_words("layout-controlnet") == "variant iii or iv, such as iv-controlnet-clip-sg-mini"
     assert files_in_words("structure-clip") == "variant ii, such as structure-clip-sg-mini"
+    assert files_in_words("graph-conditioning") == "variant gc, such as graph-conditioning-sg-mini"
 
 
 def test_every_base_is_found_by_what_it_is():

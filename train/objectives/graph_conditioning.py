@@ -1,0 +1,128 @@
+"""Graph conditioning's second stage: the UNet learns to read a graph's vector among the labels of its objects.
+
+"Image Synthesis with Graph Conditioning" (arXiv 2401.14111): λ · reconstruction + (1 - λ) · (β · alignment + (1 - β) ·
+MMD), so that the graph's vector stays where the first stage put it while the UNet learns what to draw of it.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sg_models.adapters.graph_conditioning import GraphConditioning
+from sg_models.adapters.phrase_features import EncodeGraphs
+from sg_models.graph.caption import labels
+from sg_models.layers.graph_batch import GraphBatch
+from train.bases.base_model import BaseModel, predict
+from train.bases.dry_run import Plan
+from train.bases.empty_base import EmptyBase
+from train.conditioning.graph_conditioner import GraphConditioningConditioner
+from train.conditioning.trained_unet import FULL, Trained, make_trainable
+from train.data.pictured_samples import PicturedBatch, PicturedSamples
+from train.losses.alignment_losses import weighted
+from train.losses.denoising import MAX_WEIGHT
+from train.objectives.graph_alignment import Alignment, alignment_figures, encoder_sizes
+from train.objectives.graph_objective import GraphObjective
+
+EMPTY_RATE = 0.10
+WHOLE_UNET_SPEED = 0.01  # what draws already learns this much slower than what is new
+
+
+class GraphConditioningDenoiser(nn.Module):
+    """The UNet with what of it is trained, the adapter, and what keeps its vectors aligned."""
+
+    def __init__(
+        self, base: BaseModel | EmptyBase, adapter: GraphConditioning, alignment: Alignment, trained: Trained, rank: int
+    ) -> None:
+        super().__init__()
+        make_trainable(base.unet, trained, rank)
+        self.unet, self.adapter, self.alignment, self.trained = base.unet, adapter, alignment, trained
+
+    def forward(
+        self,
+        noisy: Tensor,
+        timesteps: Tensor,
+        text: tuple[Tensor, Tensor],
+        graphs: GraphBatch,
+        is_null: Tensor,
+        pictures: Tensor,
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """noisy [B, 4, H, W], states [B, 77, D] and ends [B] of texts, is_null [B] and features of pictures [B, J].
+
+        Returns the UNet's prediction, and the terms of `Alignment`. A graph that is left out is aligned all the same.
+        """
+        vectors = self.adapter.vectors(graphs)
+        context = self.adapter.signal(*text, vectors, is_null)
+        return predict(self.unet, noisy, timesteps, context), self.alignment(vectors, pictures)
+
+
+class GraphConditioningObjective(GraphObjective):
+    """Denoising with the graph conditioning signal, and beside it the alignment; λ is `reconstruction_weight`."""
+
+    max_weight = MAX_WEIGHT
+
+    def __init__(
+        self,
+        base: BaseModel,
+        validation: PicturedSamples,
+        encode: EncodeGraphs,
+        *,
+        reconstruction_weight: float,
+        alignment_weight: float,
+        **settings: float,
+    ) -> None:
+        super().__init__(base, validation, **settings)  # type: ignore[arg-type]
+        self.encode = encode
+        self.reconstruction_weight, self.alignment_weight = reconstruction_weight, alignment_weight
+
+    def predict(
+        self, model: GraphConditioningDenoiser, noisy: Tensor, timesteps: Tensor, batch: PicturedBatch
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        nulls = batch.is_null.tolist()
+        texts = ["" if null else labels(graph) for graph, null in zip(batch.graphs, nulls, strict=True)]
+        text = self.base.encode_with_ends(texts)
+        return model(noisy, timesteps, text, batch.encoded, batch.is_null, batch.features)
+
+    def together(self, denoising: Tensor, other: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
+        """λ · reconstruction + (1 - λ) · alignment of graphs, and each term by itself."""
+        value = self.reconstruction_weight * denoising
+        if other:
+            value = value + (1 - self.reconstruction_weight) * weighted(other, self.alignment_weight)
+        return value, {"reconstruction": denoising.item()} | {name: term.item() for name, term in other.items()}
+
+    def conditioner(self, model: GraphConditioningDenoiser) -> GraphConditioningConditioner:
+        return GraphConditioningConditioner(self.base, model.adapter, self.encode)
+
+    def other_figures(self, model: GraphConditioningDenoiser) -> dict[str, float]:
+        """How the validation graphs' vectors lie to their pictures."""
+        return alignment_figures(model.adapter, self.validation.whole())
+
+
+def adapter_sizes(sizes: Any, phrase_dim: int, joint_dim: int, context_dim: int) -> dict[str, Any]:
+    """An adapter's `config` (see `GraphConditioning`) for a phrase encoder, a picture tower and a base."""
+    signal = {"context_dim": context_dim, "mode": sizes.mode, "unet": sizes.unet}
+    return encoder_sizes(sizes, phrase_dim, joint_dim) | signal
+
+
+def parameter_groups(model: GraphConditioningDenoiser, learning_rate: float) -> list[dict[str, Any]]:
+    """What is new, a LoRA among it, and a whole UNet apart from it."""
+    of_unet = [p for p in model.unet.parameters() if p.requires_grad]
+    speed = WHOLE_UNET_SPEED if model.trained == FULL else 1.0
+    return [{"params": list(model.adapter.parameters())}, {"params": of_unet, "lr": speed * learning_rate}]
+
+
+def make_plan(sizes: Any, base: EmptyBase) -> Plan:
+    """For `--dry-run`; the picture tower's features are taken to be as wide as the context.
+
+    Where the graph stands among the text does not matter here: it has one place.
+    """
+    adapter = GraphConditioning(adapter_sizes(sizes, base.context_dim, base.context_dim, base.context_dim))
+    alignment = Alignment(base.context_dim, sizes.queue, pairs=sizes.gca, discrepancy=sizes.mmd)
+    model = GraphConditioningDenoiser(base, adapter, alignment, sizes.unet, sizes.rank)
+
+    def forward(count: int) -> Tensor:
+        noisy, timesteps, states = base.inputs(count)
+        word = adapter.signal.project(torch.empty(count, base.context_dim))[:, None]  # [B, 1, D]
+        return base.predict(noisy, timesteps, torch.cat([states[:, 1:], word], dim=1))
+
+    return Plan(model, forward)
