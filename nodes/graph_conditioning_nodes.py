@@ -1,7 +1,5 @@
 """The node that puts a scene graph among the labels of its objects, for what was trained to read that: (gc)."""
 
-from typing import Any
-
 import comfy.model_management
 import comfy.sd
 from comfy_api.latest import io
@@ -12,10 +10,10 @@ from .graph_features import check_clip_size, graph_features
 from .loaded_adapter import LoadedGraphConditioning, check_kind
 from .per_picture import LATENT_TOOLTIP, per_picture
 from .phrase_vectors import text_states
+from .single_values import one
 from .socket_types import CATEGORY, AdapterSocket, SceneGraphSocket
 
 NODE = "Graph Conditioning"
-SEVERAL = "Graph Conditioning got {count} values at {name} and takes one. Graphs alone may be a list."
 
 
 class SGGraphConditioning(io.ComfyNode):
@@ -65,7 +63,7 @@ class SGGraphConditioning(io.ComfyNode):
         adapter: list[LoadedGraphConditioning],
         latent: list[dict] | None = None,
     ) -> io.NodeOutput:
-        loaded, reader = _one("adapter", adapter), _one("clip", clip)
+        loaded, reader = one(NODE, "adapter", adapter), one(NODE, "clip", clip)
         check_kind(loaded, NODE, LoadedGraphConditioning)
         features = [graph_features(graph, loaded, reader, None, NODE)[0] for graph in scene_graph]
         texts = [labels(graph) for graph in scene_graph]
@@ -76,13 +74,6 @@ class SGGraphConditioning(io.ComfyNode):
         states, module = states.to(device), loaded.patcher.model
         positive = module.context(scene_graph, features, states[:-1], ends[:-1]).to(keep)
         negative = module.signal.without_graph(states[-1:], ends[-1:]).to(keep)
-        drawn = _one("latent", latent) if latent else None
+        drawn = one(NODE, "latent", latent) if latent else None
         rows = per_picture(positive, drawn, NODE, "graphs").cond
         return io.NodeOutput([[rows, {}]], [[negative, {}]])
-
-
-def _one(name: str, values: list) -> Any:
-    """The value of an input that is no list; raises `ValueError` in words where several came."""
-    if len(values) != 1:
-        raise ValueError(SEVERAL.format(count=len(values), name=name))
-    return values[0]

@@ -15,7 +15,7 @@ from .guidance_patch import guide
 from .loaded_adapter import LoadedNoisedClip
 from .loaded_base import base_and_prediction
 from .phrase_vectors import text_vectors
-from .regional_inputs import one
+from .single_values import one
 from .socket_types import CATEGORY, SceneGraphSocket
 
 LANGUAGE_NODE, IMAGE_NODE, GRAPH_NODE = "Language Guidance", "Image Guidance", "Graph Guidance"
@@ -190,7 +190,7 @@ class SGGraphGuidance(io.ComfyNode):
         clip_vision: list[comfy.clip_vision.ClipVisionModel] | None = None,
         eye: list[str] | None = None,
     ) -> io.NodeOutput:
-        base, reader = one("model", model), one("clip", clip)
+        base, reader = one(GRAPH_NODE, "model", model), one(GRAPH_NODE, "clip", clip)
         if scale[0] == 0.0 or start[0] >= end[0]:
             return io.NodeOutput(base)
         from ..sg_models.guidance.graph_guidance import GraphObjective, Weights  # late: torchvision

@@ -1,7 +1,6 @@
 """What Regional Prompt is given: prompts side by side for several pictures, and whether all parts fit the model."""
 
 import math
-from typing import Any
 
 import torch
 from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
@@ -10,7 +9,6 @@ from torch import Tensor
 
 from .regional_patch import ACTIVE
 
-SEVERAL = "Regional Prompt got {count} values at {name} and takes one. Graphs, masks and prompts alone may be lists."
 SEVERAL_PROMPTS = (
     "Regional Prompt got {prompts} prompts for {graphs} graphs. Connect one prompt, or a list with one for each graph."
 )
@@ -30,13 +28,6 @@ OTHER_WIDTH = (
     "{what} gives words of {got} numbers, and this model ({family}) reads words of {wanted}. Take the CLIP from the "
     "Load Checkpoint node that loads the model, for the prompts and for Regional Prompt."
 )
-
-
-def one(name: str, values: list) -> Any:
-    """The value of an input that is no list; raises `ValueError` in words where several came."""
-    if len(values) != 1:
-        raise ValueError(SEVERAL.format(count=len(values), name=name))
-    return values[0]
 
 
 def check_fits(model: ModelPatcher, contexts: Tensor, positive: list[list], negative: list) -> None:

@@ -1,6 +1,7 @@
 """The node that lets every place of a picture read the phrase of what belongs there. It needs no trained weights."""
 
 import logging
+from functools import partial
 
 import comfy.sd
 from comfy.model_patcher import ModelPatcher
@@ -11,8 +12,9 @@ from torch import Tensor
 from ..sg_models.graph.scene_graph import SceneGraph
 from .graph_regions import graph_regions
 from .per_picture import LATENT_TOOLTIP, per_picture
-from .regional_inputs import check_fits, one, side_by_side
+from .regional_inputs import check_fits, side_by_side
 from .regional_patch import RegionalPatch
+from .single_values import one
 from .socket_types import CATEGORY, SceneGraphSocket
 
 NODE = "Regional Prompt"
@@ -120,13 +122,14 @@ class SGRegionalPrompt(io.ComfyNode):
         masks: list[Tensor] | None = None,
         latent: list[dict] | None = None,
     ) -> io.NodeOutput:
-        base, without = one("model", model), one("negative", negative)
+        single = partial(one, NODE, lists="Graphs, masks and prompts")
+        base, without = single("model", model), single("negative", negative)
         if strength[0] == 0.0 or start[0] >= end[0]:
             return io.NodeOutput(base, side_by_side(positive, len(scene_graph), None), without)
-        found = graph_regions(scene_graph, one("clip", clip), masks)
+        found = graph_regions(scene_graph, single("clip", clip), masks)
         check_fits(base, found.contexts, positive, without)
         cls.say(found.warnings)
-        drawn = one("latent", latent) if latent else None
+        drawn = single("latent", latent) if latent else None
         contexts, places = (per_picture(rows, drawn, NODE, "graphs") for rows in (found.contexts, found.places))
         prompt = side_by_side(positive, len(scene_graph), places.places if places.chosen else None)
         whole_run = start[0] == 0.0 and end[0] == 1.0
