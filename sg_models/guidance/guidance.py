@@ -13,13 +13,22 @@ from .view import View
 Objective = Callable[[Sight, View], Tensor]
 
 
+LIMIT = 0.3  # of noise, whose root mean square is 1: more than that, step by step, draws nothing but what an eye likes
+
+
 @dataclass(frozen=True)
 class Guidance:
-    """Raises an objective: `scale` times its gradient in each step."""
+    """Raises an objective: `scale` times its gradient in each step.
+
+    `limit` is the most by which a step's noise, as the model predicts it, changes: the root mean square over a picture;
+    None for no limit, as in the paper. How long gradients are differs between eyes, noise levels and pictures, and what
+    is too much for a few steps is not drawn back by the others.
+    """
 
     eye: Eye
     objective: Objective
     scale: float
+    limit: float | None = LIMIT
 
     def __call__(self, view: View) -> Tensor:
         """The clean latents that the model should have predicted: [B, C, h, w].
@@ -31,7 +40,14 @@ class Guidance:
             latents = self.eye.latents(view).detach().requires_grad_()
             score = self.objective(self.eye.look(latents, view), view)  # [B]
             (gradient,) = torch.autograd.grad(score.sum(), latents)
-        return view.clean + self.scale * self.eye.reach(view) * gradient.to(view.clean)
+        move = self.scale * self.eye.reach(view) * gradient.to(view.clean)
+        return view.clean + (move if self.limit is None else at_most(move, self.limit * view.sigma))
+
+
+def at_most(moves: Tensor, length: float) -> Tensor:
+    """Moves [B, C, h, w], each shortened to a root mean square of at most `length`."""
+    lengths = moves.square().mean(dim=(1, 2, 3), keepdim=True).sqrt()
+    return moves * (length / lengths.clamp(min=length))
 
 
 def weighted_sum(terms: Sequence[tuple[float, Objective]]) -> Objective:

@@ -18,3 +18,8 @@ class View:
     clean: Tensor
     timesteps: Tensor
     alpha: float
+
+    @property
+    def sigma(self) -> float:
+        """How large the noise is beside the clean latents, √((1 - ᾱ) / ᾱ)."""
+        return ((1 - self.alpha) / self.alpha) ** 0.5

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from sg_models.guidance.eyes import CleanEye, NoisedEye, ShapesTower
-from sg_models.guidance.guidance import Guidance, weighted_sum
+from sg_models.guidance.guidance import LIMIT, Guidance, at_most, weighted_sum
 from sg_models.guidance.scales import CONTENT, SPATIAL, STYLE
 from sg_models.guidance.semantic_guidance import gram, language, likeness
 from sg_models.guidance.view import View
@@ -70,28 +70,29 @@ def test_a_noised_eye_moves_epsilon_as_ddim_with_a_classifier_does(noised):
     epsilon = (start.noisy - start.alpha**0.5 * start.clean) / (1 - start.alpha) ** 0.5
     guided = epsilon - (1 - start.alpha) ** 0.5 * scale * gradient  # Dhariwal and Nichol 2021, algorithm 2
     expected = (start.noisy - (1 - start.alpha) ** 0.5 * guided) / start.alpha**0.5
-    assert torch.allclose(Guidance(noised, language(text), scale)(start), expected, atol=1e-4)
+    assert torch.allclose(Guidance(noised, language(text), scale, None)(start), expected, atol=1e-4)
 
 
 def test_a_clean_eye_moves_by_what_is_left_to_guess(clean):
     text = torch.randn(DIM)
     early, late = view(alpha=0.1), view(alpha=0.9)
-    far = Guidance(clean, language(text), 1.0)(early) - early.clean
-    near = Guidance(clean, language(text), 1.0)(late) - late.clean
+    far = Guidance(clean, language(text), 1.0, None)(early) - early.clean
+    near = Guidance(clean, language(text), 1.0, None)(late) - late.clean
     assert torch.allclose(far / 0.9, near / 0.1, rtol=1e-3, atol=1e-5)
 
 
 def test_scale_zero_changes_nothing_and_twice_the_scale_moves_twice_as_far(noised):
     start, objective = view(), objectives(noised)["language"]
     assert torch.equal(Guidance(noised, objective, 0.0)(start), start.clean)
-    once, twice = (Guidance(noised, objective, scale)(start) - start.clean for scale in (1.0, 2.0))
+    once, twice = (Guidance(noised, objective, scale, None)(start) - start.clean for scale in (1.0, 2.0))
     assert torch.allclose(2 * once, twice, rtol=1e-3, atol=1e-6)
 
 
 def test_a_weighted_sum_has_the_weighted_sum_of_gradients(noised):
     start, found = view(), objectives(noised)
-    parts = [Guidance(noised, found[name], s)(start) - start.clean for name, s in (("language", 2.0), (CONTENT, 3.0))]
-    both = Guidance(noised, weighted_sum([(2.0, found["language"]), (3.0, found[CONTENT])]), 1.0)(start)
+    scales = (("language", 2.0), (CONTENT, 3.0))
+    parts = [Guidance(noised, found[name], s, None)(start) - start.clean for name, s in scales]
+    both = Guidance(noised, weighted_sum([(2.0, found["language"]), (3.0, found[CONTENT])]), 1.0, None)(start)
     assert torch.allclose(both - start.clean, sum(parts), rtol=1e-3, atol=1e-6)
 
 
@@ -142,3 +143,19 @@ def test_several_pictures_take_turns_and_may_be_of_another_size(noised, kind):
         part = row(start, b)
         alone = likeness(kind, noised, pictures[b % 2, None])(noised.look(part.noisy, part), part)
         assert torch.allclose(together[b], alone[0], atol=1e-4)
+
+
+def test_a_step_moves_the_noise_by_no_more_than_the_limit_each_picture_by_itself(noised):
+    start, objective = view(), objectives(noised)["language"]
+    near, far = (Guidance(noised, objective, scale)(start) - start.clean for scale in (1e-3, 1e6))
+    assert torch.allclose(near, Guidance(noised, objective, 1e-3, None)(start) - start.clean)
+    noise = far / start.sigma  # what the predicted noise changes by, sign aside
+    assert torch.allclose(noise.square().mean(dim=(1, 2, 3)).sqrt(), torch.full((3,), LIMIT), rtol=1e-4)
+
+
+def test_shortened_moves_keep_their_direction():
+    moves = torch.randn(2, 4, 3, 3) * torch.tensor([0.1, 10.0])[:, None, None, None]
+    short = at_most(moves, 1.0)
+    assert torch.equal(short[0], moves[0])
+    assert torch.cosine_similarity(short[1].flatten(), moves[1].flatten(), dim=0) > 0.999
+    assert short[1].square().mean().sqrt().item() == pytest.approx(1.0, rel=1e-4)
