@@ -12,7 +12,7 @@ from comfy_api.latest import io
 from einops import rearrange
 from torch import Tensor, nn
 
-from ..sg_models.guidance.scales import CLEAN, NOISED
+from ..sg_models.guidance.scales import AUTO, CLEAN, EYES, NOISED, parts
 from .loaded_adapter import LoadedNoisedClip, check_kind
 from .loaded_base import check_model
 from .socket_types import AdapterSocket
@@ -20,7 +20,6 @@ from .socket_types import AdapterSocket
 if TYPE_CHECKING:  # torchvision, which the eyes look with, takes long to import
     from ..sg_models.guidance.eyes import Eye, Tower
 
-AUTO = "auto"
 STAGES = 4  # of a vision transformer whose maps are compared
 NO_EYE = (
     "{node} has nothing to look through. Connect a noised-clip adapter of this base (Load Scene Graph Adapter), or, "
@@ -28,9 +27,9 @@ NO_EYE = (
     "ViT-H)."
 )
 NO_ADAPTER = (
-    "{node}: the noised eye is an adapter's. Connect a noised-clip adapter of this base, or choose the clean eye."
+    "{node}: the {eye} eye is an adapter's. Connect a noised-clip adapter of this base, or choose the clean eye."
 )
-NO_VAE = "{node}: the clean eye looks at decoded pictures. Connect the VAE of the base, or choose the noised eye."
+NO_VAE = "{node}: the clean eye looks at decoded pictures. Connect the VAE of the base, or another eye."
 NO_TOWER = (
     "{node}: the clean eye needs a picture tower. Connect the CLIP Vision that belongs to this base's text encoder "
     "(for Stable Diffusion 2.x, ViT-H), or a noised-clip adapter, which holds one."
@@ -42,10 +41,11 @@ NOT_CLIP = (
 
 @dataclass(frozen=True)
 class HostEye:
-    """An eye, and what has to be loaded for it."""
+    """An eye, what has to be loaded for it, and the part of sampling in which it looks."""
 
-    kind: str  # NOISED or CLEAN
+    kind: str  # of EYES
     eye: "Eye"
+    part: tuple[float, float]
     patchers: list[ModelPatcher]
     dim: int  # of what it sees
 
@@ -66,63 +66,69 @@ def eye_inputs() -> list[io.Input]:
         ),
         io.Combo.Input(
             "eye",
-            options=[AUTO, NOISED, CLEAN],
+            options=[AUTO, *EYES],
             default=AUTO,
             optional=True,
             advanced=True,
-            tooltip="noised: the adapter, on noisy latents. clean: CLIP, on the predicted picture, which has to be "
-            "decoded in every step. auto: the adapter where one is connected.",
+            tooltip="noised: the adapter, on noisy latents. predicted: the adapter, on the clean latents that the "
+            "model predicts. clean: CLIP, on the picture that these decode to, in every step. auto: the first two as "
+            "serves best; clean where no adapter is connected.",
         ),
     ]
 
 
-def open_eye(
-    node: str,
-    model: ModelPatcher,
-    adapter: LoadedNoisedClip | None,
-    clip_vision: comfy.clip_vision.ClipVisionModel | None,
-    vae: comfy.sd.VAE | None,
-    eye: str,
-) -> HostEye:
-    """The eye that a node's inputs make; raises `ValueError` in words where they make none, or none for this model."""
-    if adapter is not None:
-        check_kind(adapter, node, LoadedNoisedClip)
-        check_model(model, adapter.file, node)
-    kind = eye if eye != AUTO else NOISED if adapter is not None else CLEAN
-    if adapter is None and clip_vision is None:
-        raise ValueError(NO_EYE.format(node=node))
-    return noised_eye(node, adapter) if kind == NOISED else clean_eye(node, adapter, clip_vision, vae, model)
+@dataclass(frozen=True)
+class Connected:
+    """What a node of guidance is connected to."""
+
+    node: str
+    model: ModelPatcher
+    adapter: LoadedNoisedClip | None
+    clip_vision: comfy.clip_vision.ClipVisionModel | None
+    vae: comfy.sd.VAE | None
 
 
-def noised_eye(node: str, adapter: LoadedNoisedClip | None) -> HostEye:
-    from ..sg_models.guidance.eyes import NoisedEye  # late: torchvision
+def open_eyes(found: Connected, guidance: str, choice: str) -> list[HostEye]:
+    """The eyes that a kind of guidance looks through; raises `ValueError` in words where the inputs make none."""
+    if found.adapter is not None:
+        check_kind(found.adapter, found.node, LoadedNoisedClip)
+        check_model(found.model, found.adapter.file, found.node)
+    elif found.clip_vision is None:
+        raise ValueError(NO_EYE.format(node=found.node))
+    chosen = parts(guidance, choice, found.adapter is not None)
+    return [
+        clean_eye(found, part) if kind == CLEAN else latents_eye(found, kind, part) for kind, part in chosen.items()
+    ]
 
-    if adapter is None:
-        raise ValueError(NO_ADAPTER.format(node=node))
-    encoder = adapter.patcher.model["noised"]
-    return HostEye(NOISED, NoisedEye(encoder), [adapter.patcher], encoder.config["dim"])
+
+def latents_eye(found: Connected, kind: str, part: tuple[float, float]) -> HostEye:
+    """The adapter's encoder, on noisy or predicted latents."""
+    from ..sg_models.guidance.eyes import NoisedEye, PredictedEye  # late: torchvision
+
+    if found.adapter is None:
+        raise ValueError(NO_ADAPTER.format(node=found.node, eye=kind))
+    encoder = found.adapter.patcher.model["noised"]
+    eye = NoisedEye(encoder) if kind == NOISED else PredictedEye(encoder)
+    return HostEye(kind, eye, part, [found.adapter.patcher], encoder.config["dim"])
 
 
-def clean_eye(
-    node: str,
-    adapter: LoadedNoisedClip | None,
-    clip_vision: comfy.clip_vision.ClipVisionModel | None,
-    vae: comfy.sd.VAE | None,
-    model: ModelPatcher,
-) -> HostEye:
+def clean_eye(found: Connected, part: tuple[float, float]) -> HostEye:
+    """CLIP's tower, or the adapter's own, on decoded pictures."""
     from ..sg_models.guidance.eyes import CleanEye, ShapesTower
 
-    if vae is None:
-        raise ValueError(NO_VAE.format(node=node))
-    if clip_vision is not None:
-        tower: Tower = VisionTower(check_clip_vision(node, clip_vision))
-        patcher, dim = clip_vision.patcher, clip_vision.config["projection_dim"]
-    elif adapter is not None and "clean" in adapter.file.config:
-        tower, patcher = ShapesTower(adapter.patcher.model["clean"]), adapter.patcher
-        dim = adapter.file.config["clean"]["dim"]
+    if found.vae is None:
+        raise ValueError(NO_VAE.format(node=found.node))
+    if found.clip_vision is not None:
+        vision = check_clip_vision(found.node, found.clip_vision)
+        tower: Tower = VisionTower(vision)
+        patcher, dim = vision.patcher, vision.config["projection_dim"]
+    elif found.adapter is not None and "clean" in found.adapter.file.config:
+        tower, patcher = ShapesTower(found.adapter.patcher.model["clean"]), found.adapter.patcher
+        dim = found.adapter.file.config["clean"]["dim"]
     else:
-        raise ValueError(NO_TOWER.format(node=node))
-    return HostEye(CLEAN, CleanEye(Decoder(vae, model), tower), [vae.patcher, patcher], dim)
+        raise ValueError(NO_TOWER.format(node=found.node))
+    eye = CleanEye(Decoder(found.vae, found.model), tower)
+    return HostEye(CLEAN, eye, part, [found.vae.patcher, patcher], dim)
 
 
 def check_clip_vision(node: str, clip_vision: comfy.clip_vision.ClipVisionModel) -> comfy.clip_vision.ClipVisionModel:

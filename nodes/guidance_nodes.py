@@ -9,8 +9,8 @@ from torch import Tensor
 
 from ..sg_models.bases.known_bases import BASES
 from ..sg_models.graph.scene_graph import SceneGraph
-from ..sg_models.guidance.scales import CONTENT, GRAPH, LANGUAGE, SCALES, SPATIAL, STYLE
-from .eyes import AUTO, HostEye, eye_inputs, open_eye
+from ..sg_models.guidance.scales import AUTO, CONTENT, GRAPH, LANGUAGE, SCALES, SPATIAL, STYLE
+from .eyes import Connected, HostEye, eye_inputs, open_eyes
 from .guidance_patch import guide
 from .loaded_adapter import LoadedNoisedClip
 from .loaded_base import base_and_prediction
@@ -87,10 +87,13 @@ class SGLanguageGuidance(io.ComfyNode):
         from ..sg_models.guidance.guidance import Guidance  # late: torchvision
         from ..sg_models.guidance.semantic_guidance import language
 
-        host = open_eye(LANGUAGE_NODE, model, adapter, clip_vision, vae, eye)
-        objective = language(texts_for(LANGUAGE_NODE, clip, host, [text])[0])
-        guidance = Guidance(host.eye, objective, scale * SCALES[host.kind][LANGUAGE])
-        return io.NodeOutput(guide(LANGUAGE_NODE, model, host, guidance, start, end))
+        found = Connected(LANGUAGE_NODE, model, adapter, clip_vision, vae)
+
+        def make(host: HostEye) -> Guidance:
+            objective = language(texts_for(LANGUAGE_NODE, clip, host, [text])[0])
+            return Guidance(host.eye, objective, scale * SCALES[host.kind][LANGUAGE])
+
+        return io.NodeOutput(guide(found, open_eyes(found, LANGUAGE, eye), make, (start, end)))
 
 
 class SGImageGuidance(io.ComfyNode):
@@ -144,10 +147,13 @@ class SGImageGuidance(io.ComfyNode):
         from ..sg_models.guidance.guidance import Guidance  # late: torchvision
         from ..sg_models.guidance.semantic_guidance import likeness
 
-        host = open_eye(IMAGE_NODE, model, adapter, clip_vision, vae, eye)
-        objective = likeness(kind, host.eye, picture_latents(model, vae, image))
-        guidance = Guidance(host.eye, objective, scale * SCALES[host.kind][kind])
-        return io.NodeOutput(guide(IMAGE_NODE, model, host, guidance, start, end, len(image), "pictures"))
+        found = Connected(IMAGE_NODE, model, adapter, clip_vision, vae)
+        eyes, picture = open_eyes(found, kind, eye), picture_latents(model, vae, image)
+
+        def make(host: HostEye) -> Guidance:
+            return Guidance(host.eye, likeness(kind, host.eye, picture), scale * SCALES[host.kind][kind])
+
+        return io.NodeOutput(guide(found, eyes, make, (start, end), len(image)))
 
 
 class SGGraphGuidance(io.ComfyNode):
@@ -196,11 +202,14 @@ class SGGraphGuidance(io.ComfyNode):
         from ..sg_models.guidance.graph_guidance import GraphObjective, Weights  # late: torchvision
         from ..sg_models.guidance.guidance import Guidance
 
-        sees = (found[0] if found else None for found in (adapter, clip_vision, vae))
-        host = open_eye(GRAPH_NODE, base, *sees, eye[0] if eye else AUTO)
-        objective = GraphObjective(scene_graph, lambda texts: texts_for(GRAPH_NODE, reader, host, texts), Weights())
-        guidance = Guidance(host.eye, objective, scale[0] * SCALES[host.kind][GRAPH])
-        return io.NodeOutput(guide(GRAPH_NODE, base, host, guidance, start[0], end[0], len(scene_graph)))
+        found = Connected(GRAPH_NODE, base, *(given[0] if given else None for given in (adapter, clip_vision, vae)))
+
+        def make(host: HostEye) -> Guidance:
+            objective = GraphObjective(scene_graph, lambda texts: texts_for(GRAPH_NODE, reader, host, texts), Weights())
+            return Guidance(host.eye, objective, scale[0] * SCALES[host.kind][GRAPH])
+
+        eyes = open_eyes(found, GRAPH, eye[0] if eye else AUTO)
+        return io.NodeOutput(guide(found, eyes, make, (start[0], end[0]), len(scene_graph)))
 
 
 def texts_for(node: str, clip: comfy.sd.CLIP, eye: HostEye, texts: list[str]) -> Tensor:

@@ -1,12 +1,13 @@
 """Guidance inside ComfyUI's sampling: what the model predicts, changed after classifier-free guidance in each step."""
 
 import uuid
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from comfy.model_patcher import ModelPatcher
 from torch import Tensor
 
-from .eyes import HostEye, without_inference_tensors
+from .eyes import Connected, HostEye, without_inference_tensors
 from .loaded_base import prediction_type
 
 if TYPE_CHECKING:
@@ -16,7 +17,8 @@ NO_SCHEDULE = (
     "{node} needs a model that predicts the noise or v on Stable Diffusion's noise schedule, and {family} does not."
 )
 FEWER_PICTURES = (
-    "{node} got {count} {what} for a batch of {pictures}. Draw as many pictures as there are {what}, or a multiple."
+    "{node} got {count} to guide by, for a batch of {pictures}. Draw as many pictures as there are graphs or pictures "
+    "to guide by, or a multiple."
 )
 
 
@@ -24,7 +26,7 @@ class GuidancePatch:
     """One guidance of a model; several are applied one after another, each to what the one before it has made.
 
     `schedule` is the first and last sigma, None for the whole run; `count` how many graphs or pictures guide, each of
-    them its own picture of a batch, and `what` they are, for a sentence.
+    them its own picture of a batch.
     """
 
     def __init__(
@@ -34,10 +36,8 @@ class GuidancePatch:
         guidance: "Guidance",
         schedule: tuple[float, float] | None,
         count: int = 1,
-        what: str = "graphs",
     ) -> None:
-        self.node, self.eye, self.guidance, self.schedule = node, eye, guidance, schedule
-        self.count, self.what = count, what
+        self.node, self.eye, self.guidance, self.schedule, self.count = node, eye, guidance, schedule, count
 
     def apply_to(self, model: ModelPatcher) -> ModelPatcher:
         """A clone of the model that has this guidance, and with which the eye's weights are loaded."""
@@ -55,7 +55,7 @@ class GuidancePatch:
         if not self.acts_at(sigma):
             return denoised
         if len(denoised) % self.count:
-            said = {"node": self.node, "count": self.count, "what": self.what, "pictures": len(denoised)}
+            said = {"node": self.node, "count": self.count, "pictures": len(denoised)}
             raise ValueError(FEWER_PICTURES.format(**said))
         for patcher in self.eye.patchers:
             without_inference_tensors(patcher.model)
@@ -71,21 +71,24 @@ class GuidancePatch:
 
 
 def guide(
-    node: str,
-    model: ModelPatcher,
-    eye: HostEye,
-    guidance: "Guidance",
-    start: float,
-    end: float,
+    found: Connected,
+    eyes: list[HostEye],
+    make: Callable[[HostEye], "Guidance"],
+    part: tuple[float, float],
     count: int = 1,
-    what: str = "graphs",
 ) -> ModelPatcher:
-    """A clone of a model, guided by so many graphs or pictures.
+    """A clone of the model, guided through each eye in its part of sampling, within that of the node.
 
-    Raises `ValueError` in words for a model on another noise schedule.
+    `make` gives the guidance of an eye, `count` says by how many graphs or pictures. Raises `ValueError` in words for a
+    model on another noise schedule.
     """
-    if prediction_type(model, node) is None:
-        raise ValueError(NO_SCHEDULE.format(node=node, family=type(model.model.model_config).__name__))
+    model = found.model
+    if prediction_type(model, found.node) is None:
+        raise ValueError(NO_SCHEDULE.format(node=found.node, family=type(model.model.model_config).__name__))
     to_sigma = model.get_model_object("model_sampling").percent_to_sigma
-    schedule = None if (start, end) == (0.0, 1.0) else (to_sigma(start), to_sigma(end))
-    return GuidancePatch(node, eye, guidance, schedule, count, what).apply_to(model)
+    for eye in eyes:
+        first, last = max(part[0], eye.part[0]), min(part[1], eye.part[1])
+        if first < last:
+            schedule = None if (first, last) == (0.0, 1.0) else (to_sigma(first), to_sigma(last))
+            model = GuidancePatch(found.node, eye, make(eye), schedule, count).apply_to(model)
+    return model

@@ -24,10 +24,25 @@ from sg_models.adapters.variants import CAPTION_VARIANT
 from sg_models.arrangement.arrange import arrange
 from sg_models.bases import sg_mini
 from sg_models.files.whole_file import whole_file
+from sg_models.guidance.eyes import Eye
 from sg_models.guidance.graph_guidance import GraphObjective, Weights
-from sg_models.guidance.guidance import Guidance, Objective
-from sg_models.guidance.scales import CLEAN, CONTENT, GRAPH, LANGUAGE, NOISED, SCALES, SPATIAL, STYLE
+from sg_models.guidance.guidance import LIMIT, Guidance, Objective
+from sg_models.guidance.scales import (
+    AUTO,
+    CLEAN,
+    CONTENT,
+    GRAPH,
+    LANGUAGE,
+    NOISED,
+    PARTS,
+    PREDICTED,
+    SCALES,
+    SPATIAL,
+    STYLE,
+    parts,
+)
 from sg_models.guidance.semantic_guidance import language, likeness
+from sg_models.guidance.view import View
 from sg_models.layers.picture_tower import PictureTower
 from sg_models.verification.shapes.silhouettes import COLOURS, SHAPES
 from train.bases.clip_towers import SGMiniText
@@ -49,6 +64,7 @@ from train.running.command_line import UsageError, run
 TRUE = 1000  # pictures for the Fréchet distance
 NOTHING = "none"  # the row without guidance
 SHOWN = 8
+GRAPH_EYES = (AUTO, NOISED)
 
 
 @dataclass
@@ -56,8 +72,8 @@ class Config:
     base: str = sg_mini.NAME
     texts: int = 16
     """named objects to guide by"""
-    per_text: int = 8
-    references: int = 50
+    per_text: int = 4
+    references: int = 32
     """pictures to guide by, each twice, told apart from --among"""
     among: int = 100
     graphs: int = 100
@@ -67,7 +83,8 @@ class Config:
     steps: int = STEPS
     seed: int = 0
     batch_size: int = 16
-    eyes: tuple[str, ...] = (NOISED, CLEAN)
+    eyes: tuple[str, ...] = (AUTO, CLEAN)
+    """for texts and pictures"""
     judge: Path = Path("runs/judge/picture_tower.safetensors")
     """a picture tower that does not guide"""
     noised_clip: Path | None = None
@@ -92,9 +109,10 @@ class Row:
 
 def rows(eyes: Sequence[str], variant: str) -> list[Row]:
     """All of them, in the order of the tables."""
-    kinds = {LANGUAGE: [LANGUAGE], CONTENT: [CONTENT, SPATIAL, STYLE], GRAPH: [GRAPH]}
+    kinds = {LANGUAGE: [LANGUAGE], CONTENT: [CONTENT, SPATIAL, STYLE]}
     guided = [Row(towards, kind, eye) for towards, of_it in kinds.items() for kind in of_it for eye in eyes]
-    return [*(Row(towards) for towards in kinds), *guided, Row(GRAPH, variant)]
+    of_graphs = [Row(GRAPH), *(Row(GRAPH, GRAPH, eye) for eye in GRAPH_EYES), Row(GRAPH, variant)]
+    return [*(Row(towards) for towards in kinds), *guided, *of_graphs]
 
 
 class Bench:
@@ -108,7 +126,8 @@ class Bench:
         tower.load_state_dict(load_file(config.judge))
         self.judge, self.text = Judge(tower.requires_grad_(False).eval()), SGMiniText(config.base)
         options = GuideOptions(noised_clip=config.noised_clip)
-        self.eyes = {eye: open_eye(replace(options, eye=eye), self.base, self.text) for eye in config.eyes}
+        kinds = {*config.eyes, NOISED, PREDICTED} - {AUTO}
+        self.eyes = {kind: open_eye(kind, options, self.base, self.text) for kind in kinds}
         split = ShapesSplit(VALIDATION, TRUE)
         self.true = self.judge.embed(split.pictures(range(TRUE), sg_mini.SIDE))
         self.references = split.pictures(range(config.among), sg_mini.SIDE)
@@ -122,12 +141,26 @@ class Bench:
         chosen = np.random.default_rng(self.config.seed).choice(known, self.config.texts, replace=False)
         return [str(name) for name in chosen.repeat(self.config.per_text)]
 
-    def guide(self, row: Row, objective: Callable[[slice], Objective]) -> Callable[[slice], Guide | None]:
-        """For each part of the pictures, what guides them."""
+    def guide(self, row: Row, objective: Callable[[Eye, slice], Objective]) -> Callable[[slice], Guide | None]:
+        """For each part of the pictures, what guides them; `objective(eye, part)` is what an eye is to see in them."""
         if row.eye is None:
             return lambda part: None
-        eye, scale = self.eyes[row.eye], SCALES[row.eye][row.kind]
-        return lambda part: lambda view, over: Guidance(eye, objective(part), scale)(view)
+        chosen = parts(row.kind, row.eye, encoder=True)
+
+        def of(part: slice) -> Guide:
+            scales = {kind: SCALES[kind][row.kind] for kind in chosen}
+            guidances = {k: Guidance(self.eyes[k], objective(self.eyes[k], part), scales[k]) for k in chosen}
+
+            def guide(view: View, over: float) -> Tensor:
+                clean = view.clean
+                for kind, (first, last) in chosen.items():
+                    if first <= over <= last:
+                        clean = guidances[kind](replace(view, clean=clean))
+                return clean
+
+            return guide
+
+        return of
 
     def from_nothing(self, guide: Callable[[slice], Guide | None], count: int) -> np.ndarray:
         """Pictures, uint8 [count, H, W, 3], drawn from "an image"."""
@@ -173,7 +206,7 @@ def by_language(bench: Bench, row: Row) -> tuple[dict[str, Any], np.ndarray]:
     """Towards a named object each: whether it is there, and whether the picture finds its name among all."""
     names = bench.named()
     texts = bench.text.embed([f"a {name}" for name in names])
-    pictures = bench.from_nothing(bench.guide(row, lambda part: language(texts[part])), len(names))
+    pictures = bench.from_nothing(bench.guide(row, lambda eye, part: language(texts[part])), len(names))
     candidates = bench.text.embed([f"a {name}" for name in bench.names])
     shown = np.mean([shows(picture, name) for picture, name in zip(pictures, names, strict=True)])
     return {
@@ -188,8 +221,8 @@ def by_picture(bench: Bench, row: Row) -> tuple[dict[str, Any], np.ndarray]:
     right = np.arange(bench.config.references).repeat(2)
     with torch.no_grad():
         latents = bench.base.encode_pictures(bench.references[right])
-    objective = None if row.eye is None else lambda part: likeness(row.kind, bench.eyes[row.eye], latents[part])
-    pictures = bench.from_nothing(bench.guide(row, objective), len(right))
+    guide = bench.guide(row, lambda eye, part: likeness(row.kind, eye, latents[part]))
+    pictures = bench.from_nothing(guide, len(right))
     gaps = [colour_gap(picture, bench.references[k]) for picture, k in zip(pictures, right, strict=True)]
     return {
         "colours off": float(np.mean(gaps)),
@@ -200,8 +233,8 @@ def by_picture(bench: Bench, row: Row) -> tuple[dict[str, Any], np.ndarray]:
 
 def by_graph(bench: Bench, row: Row) -> tuple[dict[str, Any], np.ndarray]:
     """Towards a graph each, with arranged boxes: whether the picture obeys it."""
-    objective = lambda part: GraphObjective(bench.graphs[part], bench.text.embed, Weights())  # noqa: E731
-    pictures = bench.from_graphs(row, bench.guide(row, objective))
+    guide = bench.guide(row, lambda eye, part: GraphObjective(bench.graphs[part], bench.text.embed, Weights()))
+    pictures = bench.from_graphs(row, guide)
     found = summary(judge_all(Shapes(), list(pictures), bench.graphs))
     return {**found, "distance to true": fidelity(bench.judge, pictures, bench.true)}, pictures
 
@@ -218,8 +251,7 @@ def common(bench: Bench, pictures: np.ndarray, samples: int) -> dict[str, float]
 def load_or_measure(bench: Bench, row: Row) -> tuple[dict[str, Any], np.ndarray]:
     """A row's figures and first pictures as `run_dir` has them, measured now if they are not there."""
     path = bench.config.run_dir / f"{row.name}.npz"
-    scale = SCALES[row.eye][row.kind] if row.eye else 0.0
-    made_from = repr((replace(bench.config, run_dir=Path(), docs=Path()), scale))
+    made_from = repr((replace(bench.config, run_dir=Path(), docs=Path()), SCALES, PARTS, LIMIT))
     if path.exists():
         with np.load(path) as kept:
             if str(kept["made_from"]) == made_from:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -98,6 +99,31 @@ class NoisedEye:
     def reach(self, view: View) -> float:
         """What DDIM makes of a gradient (Dhariwal and Nichol 2021, algorithm 2): ε̂ = ε - √(1 - ᾱ) ∇F."""
         return (1 - view.alpha) / view.alpha**0.5
+
+
+@dataclass(frozen=True)
+class PredictedEye:
+    """Looks at the predicted clean latents, through the encoder for noisy ones: no decoder, and no tower.
+
+    A prediction is smoother than a true picture, which the encoder takes for a little noise.
+    """
+
+    encoder: NoisedEncoder
+    timestep: int = 50
+
+    def latents(self, view: View) -> Tensor:
+        return view.clean
+
+    def look(self, latents: Tensor, view: View) -> "NoisedSight":
+        timesteps = torch.full_like(view.timesteps, self.timestep)
+        return NoisedSight(self.encoder, self.encoder.maps(latents, timesteps), timesteps)
+
+    def reference(self, clean: Tensor, noise: Tensor, view: View) -> Tensor:
+        return clean
+
+    def reach(self, view: View) -> float:
+        """As that of `CleanEye`."""
+        return 1 - view.alpha
 
 
 @dataclass(frozen=True)

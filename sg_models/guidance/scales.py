@@ -1,10 +1,34 @@
-"""The guidance that there is, and how strong each kind is unless somebody says otherwise."""
+"""The guidance that there is, through which eyes, and how strong each kind is unless somebody says otherwise."""
 
 LANGUAGE, CONTENT, SPATIAL, STYLE, GRAPH = "language", "content", "spatial", "style", "graph"
-NOISED, CLEAN = "noised", "clean"  # eyes: trained on noisy latents, and CLIP on the predicted clean picture
+# eyes: an encoder of noisy latents on those, the same on the predicted clean ones, and CLIP on the predicted picture
+NOISED, PREDICTED, CLEAN = "noised", "predicted", "clean"
+EYES = (NOISED, PREDICTED, CLEAN)
+AUTO = "auto"  # the eyes that serve a kind of guidance best
 
 # measured on SG-Mini: docs/guidance.md
 SCALES = {
-    NOISED: {LANGUAGE: 10.0, CONTENT: 10.0, SPATIAL: 10.0, STYLE: 1000.0, GRAPH: 10.0},
-    CLEAN: {LANGUAGE: 10.0, CONTENT: 10.0, SPATIAL: 10.0, STYLE: 1000.0, GRAPH: 10.0},
+    NOISED: {LANGUAGE: 100.0, CONTENT: 300.0, SPATIAL: 8000.0, STYLE: 1000.0, GRAPH: 300.0},
+    PREDICTED: {LANGUAGE: 400.0, CONTENT: 300.0, SPATIAL: 8000.0, STYLE: 10000.0, GRAPH: 300.0},
+    CLEAN: {LANGUAGE: 100.0, CONTENT: 100.0, SPATIAL: 1000.0, STYLE: 10000.0, GRAPH: 100.0},
 }
+# The eyes that an encoder of noisy latents has for each kind, and their parts of sampling, where nobody chooses: what a
+# picture shows is settled in noise, and its colours show in what the model predicts.
+WHOLE_RUN = (0.0, 1.0)
+PARTS = {
+    LANGUAGE: {NOISED: WHOLE_RUN},
+    CONTENT: {NOISED: WHOLE_RUN, PREDICTED: WHOLE_RUN},
+    SPATIAL: {NOISED: WHOLE_RUN, PREDICTED: WHOLE_RUN},
+    STYLE: {PREDICTED: WHOLE_RUN},
+    GRAPH: {NOISED: (0.0, 0.5), PREDICTED: (0.3, 1.0)},
+}
+
+
+def parts(kind: str, eye: str, encoder: bool) -> dict[str, tuple[float, float]]:
+    """Through which eyes, and in which parts of sampling, a kind of guidance looks where `eye` is chosen.
+
+    `encoder` says whether there is one for noisy latents; without it, `AUTO` is CLIP at predicted pictures.
+    """
+    if eye == AUTO:
+        return PARTS[kind] if encoder else {CLEAN: WHOLE_RUN}
+    return {eye: WHOLE_RUN}

@@ -9,10 +9,11 @@ from PIL import Image
 from ui_to_api import api_prompt
 
 from sg_models.graph.formats import parse_scene_graph
-from sg_models.verification.shapes.oracle import judge
+from sg_models.verification.shapes.oracle import detect, judge
 
 WORKFLOWS = sorted(path.stem for path in (REPOSITORY / "workflows").glob("*.json"))
 SG_MINI = [name for name in WORKFLOWS if name.endswith("sg-mini")]
+WITHOUT_OBEDIENCE = ("i-", "guidance-language", "guidance-image")  # a caption that hardly binds, and no graph at all
 
 
 def read_workflow(name: str) -> dict:
@@ -85,8 +86,24 @@ def test_nothing_is_written_beside_the_pack(name, drawn, base_directory):
     assert [path.name for path in (base_directory / "custom_nodes").iterdir()] == [PACK]
 
 
-@pytest.mark.parametrize("name", [name for name in SG_MINI if not name.startswith("i-")])
+@pytest.mark.parametrize("name", [name for name in SG_MINI if not name.startswith(WITHOUT_OBEDIENCE)])
 def test_oracle_finds_the_graph(name, drawn):
     (text,) = [node["widgets_values"][0] for node in read_workflow(name)["nodes"] if node["type"] == "SceneGraphInput"]
     verdict = judge(np.asarray(drawn(name)), parse_scene_graph(text))
     assert verdict.exact, verdict
+
+
+def test_language_guidance_draws_what_the_prompt_does_not_say(drawn):
+    workflow = read_workflow("guidance-language-sg-mini")
+    (words,) = [node["widgets_values"][0] for node in workflow["nodes"] if node["type"] == "SGLanguageGuidance"]
+    prompts = [node["widgets_values"][0] for node in workflow["nodes"] if node["type"] == "CLIPTextEncode"]
+    seen = {(thing.colour, thing.shape) for thing in detect(np.asarray(drawn("guidance-language-sg-mini")))}
+    assert tuple(words.split()[-2:]) in seen and not any(words.split()[-1] in prompt for prompt in prompts)
+
+
+def test_image_guidance_draws_what_the_other_picture_shows(drawn):
+    workflow = read_workflow("guidance-image-sg-mini")
+    (guiding,) = [node for node in workflow["nodes"] if node.get("title") == "What the guiding picture shows"]
+    wanted = {tuple(phrase.split()[-2:]) for phrase in guiding["widgets_values"][0].split(", ")}
+    seen = {(thing.colour, thing.shape) for thing in detect(np.asarray(drawn("guidance-image-sg-mini")))}
+    assert wanted & seen, f"{seen} has nothing of {wanted}"

@@ -14,10 +14,10 @@ from sg_models.adapters.noised_clip import build_noised_encoder, build_picture_t
 from sg_models.adapters.variants import NOISED_CLIP, noised_clip_name
 from sg_models.bases import sg_mini
 from sg_models.graph.scene_graph import SceneGraph
-from sg_models.guidance.eyes import CleanEye, Eye, NoisedEye, ShapesTower
+from sg_models.guidance.eyes import CleanEye, Eye, NoisedEye, PredictedEye, ShapesTower
 from sg_models.guidance.graph_guidance import GraphObjective, Weights
 from sg_models.guidance.guidance import Guidance
-from sg_models.guidance.scales import CLEAN, GRAPH, LANGUAGE, NOISED, SCALES
+from sg_models.guidance.scales import AUTO, CLEAN, EYES, GRAPH, LANGUAGE, NOISED, SCALES, parts
 from sg_models.guidance.semantic_guidance import LIKENESSES, language, likeness
 from sg_models.guidance.view import View
 from train.bases.base_model import BaseModel
@@ -42,8 +42,10 @@ class GuideOptions:
     """the part of sampling, from 0 to 1, after which guidance sets in"""
     guide_end: float = 1.0
     """the part of sampling after which it is let go"""
-    eye: str = NOISED
-    """noised: an encoder trained on noisy latents; clean: the predicted picture, through the decoder and CLIP"""
+    eye: str = AUTO
+    """noised: an encoder trained on noisy latents; predicted: the same on the clean latents that the model predicts;
+    clean: CLIP, on the picture that these decode to; auto: the first two as serves
+    each kind best, and clean where --clip is all there is"""
     noised_clip: Path | None = None
     """the file of the eye for noise, models/scene_graph/noised-clip-<base>.safetensors if left out"""
     clip: str | None = None
@@ -80,11 +82,12 @@ def read_guide(text: str) -> GuideSpec:
 
 @dataclass
 class Guides:
-    """All guidance of a run, ready for any batch of graphs."""
+    """All guidance of a run, ready for any batch of graphs; `eyes` are those that it looks through, by their kind."""
 
     base: BaseModel
-    eye_kind: str
-    eye: Eye
+    choice: str
+    eyes: dict[str, Eye]
+    encoder: bool
     text: TextTower
     specs: list[GuideSpec]
     start: float
@@ -92,26 +95,30 @@ class Guides:
 
     def of(self, graphs: Sequence[SceneGraph]) -> Guide:
         """What guides the pictures of these graphs, one each."""
-        guidances = [self._guidance(spec, graphs) for spec in self.specs]
+        guidances = [
+            (self._guidance(spec, graphs, eye), max(first, self.start), min(last, self.end))
+            for spec in self.specs
+            for eye, (first, last) in parts(spec.kind, self.choice, self.encoder).items()
+        ]
 
         def guide(view: View, over: float) -> Tensor:
             clean = view.clean
-            if self.start <= over <= self.end:
-                for guidance in guidances:
+            for guidance, first, last in guidances:
+                if first <= over <= last:
                     clean = guidance(View(view.noisy, clean, view.timesteps, view.alpha))
             return clean
 
         return guide
 
-    def _guidance(self, spec: GuideSpec, graphs: Sequence[SceneGraph]) -> Guidance:
-        scale = SCALES[self.eye_kind][spec.kind] if spec.scale is None else spec.scale
+    def _guidance(self, spec: GuideSpec, graphs: Sequence[SceneGraph], kind: str) -> Guidance:
+        scale, eye = SCALES[kind][spec.kind] if spec.scale is None else spec.scale, self.eyes[kind]
         if spec.kind == LANGUAGE:
             objective = language(self.text.embed([spec.what])[0])
         elif spec.kind == GRAPH:
             objective = GraphObjective(graphs, self.text.embed, Weights())
         else:
-            objective = likeness(spec.kind, self.eye, self._latents(Path(spec.what)))
-        return Guidance(self.eye, objective, scale)
+            objective = likeness(spec.kind, eye, self._latents(Path(spec.what)))
+        return Guidance(eye, objective, scale)
 
     def _latents(self, path: Path) -> Tensor:
         """Clean latents [1, C, h, w] of a picture, cut to a square of the base's own size."""
@@ -129,20 +136,25 @@ def open_guides(config: GuideOptions, base: BaseModel, base_source: str) -> Guid
         return None
     if not 0 <= config.guide_start <= config.guide_end <= 1:
         raise UsageError("--guide-start and --guide-end are parts of sampling: 0 ≤ start ≤ end ≤ 1")
+    if config.eye not in (AUTO, *EYES):
+        raise UsageError(f"--eye {config.eye}: write {', '.join((AUTO, *EYES))}")
     specs = [read_guide(text) for text in config.guide]
     text = text_tower(config, base, base_source)
-    return Guides(base, config.eye, open_eye(config, base, text), text, specs, config.guide_start, config.guide_end)
+    encoder = not config.clip or config.noised_clip is not None
+    kinds = {kind for spec in specs for kind in parts(spec.kind, config.eye, encoder)}
+    eyes = {kind: open_eye(kind, config, base, text) for kind in kinds}
+    return Guides(base, config.eye, eyes, encoder, text, specs, config.guide_start, config.guide_end)
 
 
-def open_eye(config: GuideOptions, base: BaseModel, text: TextTower) -> Eye:
-    """The eye that the options name; raises `UsageError` where there is none."""
-    if config.eye == NOISED:
-        return NoisedEye(build_noised_encoder(read_noised_clip(config, base)).to(base.device))
-    if config.eye != CLEAN:
-        raise UsageError(f"--eye {config.eye}: write {NOISED} or {CLEAN}")
-    if isinstance(text, TransformersClip):  # whose picture tower sees what its text tower reads
+def open_eye(kind: str, config: GuideOptions, base: BaseModel, text: TextTower) -> Eye:
+    """One of `EYES`; raises `UsageError` where the options name no file for it."""
+    if kind == CLEAN and isinstance(text, TransformersClip):  # whose picture tower sees what its text tower reads
         return CleanEye(base.decode, text.picture)
-    return CleanEye(base.decode, ShapesTower(build_picture_tower(read_noised_clip(config, base)).to(base.device)))
+    file = read_noised_clip(config, base)
+    if kind == CLEAN:
+        return CleanEye(base.decode, ShapesTower(build_picture_tower(file).to(base.device)))
+    encoder = build_noised_encoder(file).to(base.device)
+    return NoisedEye(encoder) if kind == NOISED else PredictedEye(encoder)
 
 
 def read_noised_clip(config: GuideOptions, base: BaseModel) -> Adapter:

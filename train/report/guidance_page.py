@@ -3,31 +3,48 @@
 from collections.abc import Mapping
 from typing import Any
 
-from sg_models.guidance.scales import CLEAN, CONTENT, GRAPH, LANGUAGE, NOISED, SCALES
+from sg_models.guidance.scales import (
+    AUTO,
+    CLEAN,
+    CONTENT,
+    GRAPH,
+    LANGUAGE,
+    NOISED,
+    PREDICTED,
+    SCALES,
+    parts,
+)
 from train.report.guided_pictures import TOP
 from train.report.metrics import METRICS
 
 NOTHING = "none"
-EYES = {NOISED: "noised eye", CLEAN: "clean eye"}
+EYES = {
+    AUTO: "auto",
+    NOISED: "noised eye",
+    PREDICTED: "predicted eye",
+    CLEAN: "clean eye",
+}
 Key = tuple[str, str, str | None]  # towards what, the kind of guidance, the eye
 
 
 def guidance_page(figures: Mapping[Key, Mapping[str, Any]], config: Mapping[str, Any]) -> str:
     """The page from the figures of all rows; `config` is that of `measure_guidance.py`."""
-    parts = [
+    sections = [
         "# Guidance while sampling, measured",
         f"Written by `python train/measure_guidance.py`, on SG-Mini with {config['steps']} DDIM steps. Nothing of the "
-        "base is retrained. The *noised eye* is the shipped encoder of noisy latents, the *clean eye* the picture "
-        "tower beside it, on the decoded prediction. Figures are judged by networks that do not guide: a picture "
-        "tower of the same kind trained from another seed, and Shapes' oracle. *Distance to true* is the Fréchet "
-        f"distance of that tower's vectors to those of {TRUE} true pictures, *diversity* LPIPS' formula on its maps "
-        "(AlexNet's weights do not ship), between pictures of one guidance; both can be held against each other on "
-        "this page alone. Pictures of all rows: [guidance.png](guidance.png), a row each, in the order of the tables.",
+        "base is retrained. *auto* looks through the shipped encoder of noisy latents, at those (noised eye), at the "
+        "clean latents that the model predicts (predicted eye), or at both, as serves each kind best; the *clean eye* is "
+        "the picture tower beside it, on the decoded prediction. *Scale* is that of each eye. Figures are judged by "
+        "networks that do not guide: a picture tower of the same kind trained from another seed, and Shapes' oracle. "
+        f"*Distance to true* is the Fréchet distance of that tower's vectors to those of {TRUE} true pictures, "
+        "*diversity* LPIPS' formula on its maps (AlexNet's weights do not ship), between pictures of one guidance; both "
+        "can be held against each other on this page alone. Pictures of all rows: [guidance.png](guidance.png), a row "
+        "each, in the order of the tables.",
         _language(figures, config),
         _picture(figures, config),
         _graph(figures, config),
     ]
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join(sections) + "\n"
 
 
 TRUE = 1000  # pictures, as `measure_guidance.py` takes
@@ -60,7 +77,7 @@ def _graph(figures: Mapping[Key, Mapping[str, Any]], config: Mapping[str, Any]) 
     closed = "there is no gap to be closed"
     if gap > 0:
         shares = [
-            f"{(found['relation accuracy'][0] - plain) / gap:.2f} of it by the {EYES[str(eye)]}"
+            f"{(found['relation accuracy'][0] - plain) / gap:.2f} of it ({EYES[str(eye)]})"
             for (_, kind, eye), found in figures.items()
             if kind == GRAPH
         ]
@@ -78,7 +95,7 @@ def _table(figures: Mapping[Key, Mapping[str, Any]], towards: str, columns: list
     for (of_it, kind, eye), found in figures.items():
         if of_it == towards:
             name = f"{kind}, {EYES[eye]}" if eye else "no guidance" if kind == NOTHING else f"variant ({kind})"
-            scale = f"{SCALES[eye][kind]:g}" if eye else "–"
+            scale = ", ".join(f"{SCALES[one][kind]:g}" for one in parts(kind, eye, True)) if eye else "–"
             lines.append(f"| {name} | {scale} | " + " | ".join(_cell(found[column]) for column in columns) + " |")
     return "\n".join(lines)
 

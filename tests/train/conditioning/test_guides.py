@@ -77,14 +77,14 @@ def test_anything_else_is_refused_with_the_form(text: str, said: str):
     assert "KIND[=SCALE][:WHAT]" in str(error.value)
 
 
-@pytest.mark.parametrize("eye", ["noised", "clean"])
+@pytest.mark.parametrize("eye", ["noised", "predicted", "clean"])
 @pytest.mark.parametrize("kind", ["language", "content", "spatial", "style", "graph"])
 def test_each_kind_guides_through_each_eye(base, sg_mini_checkpoint, eyes, picture, kind, eye):
     what = {"language": ":blue star", "graph": ""}.get(kind, f":{picture}")
     plain = latents(base, sg_mini_checkpoint)
     found = latents(base, sg_mini_checkpoint, guide=[kind + what], eye=eye, noised_clip=eyes)
     double = latents(
-        base, sg_mini_checkpoint, guide=[f"{kind}={2 * SCALES[eye][kind]}{what}"], eye=eye, noised_clip=eyes
+        base, sg_mini_checkpoint, guide=[f"{kind}={SCALES[eye][kind] / 1000}{what}"], eye=eye, noised_clip=eyes
     )
     assert (found - plain).abs().max() > 1e-5 and (double - found).abs().max() > 1e-5
 
@@ -117,7 +117,7 @@ def test_each_picture_has_its_own_graph(base, sg_mini_checkpoint, eyes):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"guide": ["language:x"], "eye": "third"}, "write noised or clean"),
+        ({"guide": ["language:x"], "eye": "third"}, "write auto, noised, predicted, clean"),
         ({"guide": ["language:x"], "guide_start": 0.6, "guide_end": 0.4}, "0 ≤ start ≤ end ≤ 1"),
         ({"guide": ["style:nowhere.png"]}, "nowhere.png is no picture that can be read"),
         ({"guide": ["language:x"], "noised_clip": Path("nowhere.safetensors")}, "train/train_noised_clip.py"),

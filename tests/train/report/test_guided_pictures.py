@@ -68,5 +68,5 @@ def test_the_page_says_what_share_of_the_gap_was_closed():
     figures |= {("graph", *key): found for key, found in graph.items()}
     config = {"steps": 25, "texts": 2, "per_text": 3, "references": 5, "among": 10, "graphs": 7, "variant": "vi"}
     page = guidance_page(figures, config)
-    assert "gap of 0.600; guidance closes 0.50 of it by the noised eye" in page
+    assert "gap of 0.600; guidance closes 0.50 of it (noised eye)" in page
     assert page.count("\n| ") == 3 + 5 and "| variant (vi) | – |" in page and "| no guidance | – | 0.100 |" in page
