@@ -29,7 +29,6 @@ from sg_models.guidance.graph_guidance import GraphObjective, Weights
 from sg_models.guidance.guidance import LIMIT, Guidance, Objective
 from sg_models.guidance.scales import (
     AUTO,
-    CLEAN,
     CONTENT,
     GRAPH,
     LANGUAGE,
@@ -83,8 +82,8 @@ class Config:
     steps: int = STEPS
     seed: int = 0
     batch_size: int = 16
-    eyes: tuple[str, ...] = (AUTO, CLEAN)
-    """for texts and pictures"""
+    eyes: tuple[str, ...] = (AUTO,)
+    """for texts and pictures; clean takes some five times as long"""
     judge: Path = Path("runs/judge/picture_tower.safetensors")
     """a picture tower that does not guide"""
     noised_clip: Path | None = None
@@ -251,7 +250,7 @@ def common(bench: Bench, pictures: np.ndarray, samples: int) -> dict[str, float]
 def load_or_measure(bench: Bench, row: Row) -> tuple[dict[str, Any], np.ndarray]:
     """A row's figures and first pictures as `run_dir` has them, measured now if they are not there."""
     path = bench.config.run_dir / f"{row.name}.npz"
-    made_from = repr((replace(bench.config, run_dir=Path(), docs=Path()), SCALES, PARTS, LIMIT))
+    made_from = repr((replace(bench.config, eyes=(), run_dir=Path(), docs=Path()), SCALES, PARTS, LIMIT))
     if path.exists():
         with np.load(path) as kept:
             if str(kept["made_from"]) == made_from:

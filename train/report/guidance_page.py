@@ -33,13 +33,13 @@ def guidance_page(figures: Mapping[Key, Mapping[str, Any]], config: Mapping[str,
         "# Guidance while sampling, measured",
         f"Written by `python train/measure_guidance.py`, on SG-Mini with {config['steps']} DDIM steps. Nothing of the "
         "base is retrained. *auto* looks through the shipped encoder of noisy latents, at those (noised eye), at the "
-        "clean latents that the model predicts (predicted eye), or at both, as serves each kind best; the *clean eye* is "
-        "the picture tower beside it, on the decoded prediction. *Scale* is that of each eye. Figures are judged by "
-        "networks that do not guide: a picture tower of the same kind trained from another seed, and Shapes' oracle. "
-        f"*Distance to true* is the Fréchet distance of that tower's vectors to those of {TRUE} true pictures, "
-        "*diversity* LPIPS' formula on its maps (AlexNet's weights do not ship), between pictures of one guidance; both "
-        "can be held against each other on this page alone. Pictures of all rows: [guidance.png](guidance.png), a row "
-        "each, in the order of the tables.",
+        "clean latents that the model predicts (predicted eye), or at both, as serves each kind best; the *clean eye*, "
+        "where it has a row, is the picture tower beside it, on the decoded prediction. *Scale* is that of each eye. "
+        "Figures are judged by networks that do not guide: a picture tower of the same kind trained from another seed, "
+        "and Shapes' oracle. *Distance to true* is the Fréchet distance of that tower's vectors to those of "
+        f"{TRUE} true pictures, *diversity* LPIPS' formula on its maps (AlexNet's weights do not ship), between the "
+        "pictures of one guidance; both can be held against each other on this page alone. Pictures of all rows: "
+        "[guidance.png](guidance.png), a row each, in the order of the tables.",
         _language(figures, config),
         _picture(figures, config),
         _graph(figures, config),
