@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..sg_models.bases.known_bases import BASES
 from ..sg_models.graph.scene_graph import SceneGraph
-from ..sg_models.guidance.scales import AUTO, CONTENT, GRAPH, LANGUAGE, SCALES, SPATIAL, STYLE
+from ..sg_models.guidance.scales import AUTO, CONTENT, GRAPH, LANGUAGE, LIMITS, SCALES, SPATIAL, STYLE
 from .eyes import Connected, HostEye, eye_inputs, open_eyes
 from .guidance_patch import guide
 from .loaded_adapter import LoadedNoisedClip
@@ -91,7 +91,7 @@ class SGLanguageGuidance(io.ComfyNode):
 
         def make(host: HostEye) -> Guidance:
             objective = language(texts_for(LANGUAGE_NODE, clip, host, [text])[0])
-            return Guidance(host.eye, objective, scale * SCALES[host.kind][LANGUAGE])
+            return Guidance(host.eye, objective, scale * SCALES[host.kind][LANGUAGE], LIMITS[LANGUAGE])
 
         return io.NodeOutput(guide(found, open_eyes(found, LANGUAGE, eye), make, (start, end)))
 
@@ -151,7 +151,8 @@ class SGImageGuidance(io.ComfyNode):
         eyes, picture = open_eyes(found, kind, eye), picture_latents(model, vae, image)
 
         def make(host: HostEye) -> Guidance:
-            return Guidance(host.eye, likeness(kind, host.eye, picture), scale * SCALES[host.kind][kind])
+            objective = likeness(kind, host.eye, picture)
+            return Guidance(host.eye, objective, scale * SCALES[host.kind][kind], LIMITS[kind])
 
         return io.NodeOutput(guide(found, eyes, make, (start, end), len(image)))
 
@@ -206,7 +207,7 @@ class SGGraphGuidance(io.ComfyNode):
 
         def make(host: HostEye) -> Guidance:
             objective = GraphObjective(scene_graph, lambda texts: texts_for(GRAPH_NODE, reader, host, texts), Weights())
-            return Guidance(host.eye, objective, scale[0] * SCALES[host.kind][GRAPH])
+            return Guidance(host.eye, objective, scale[0] * SCALES[host.kind][GRAPH], LIMITS[GRAPH])
 
         eyes = open_eyes(found, GRAPH, eye[0] if eye else AUTO)
         return io.NodeOutput(guide(found, eyes, make, (start[0], end[0]), len(scene_graph)))

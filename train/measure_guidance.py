@@ -4,7 +4,7 @@
     python train/measure_guidance.py
 
 Pictures start from the same noise in all rows. Language and pictures guide what is drawn from "an image", graphs what
-is drawn from their captions; arranged boxes are their places. Each row is kept in `--run-dir` as soon as it is
+is drawn from their captions; their boxes are those of the true scenes. Each row is kept in `--run-dir` as soon as it is
 measured, and the same command goes on where it was stopped. Out comes docs/guidance.md, with pictures of each row.
 """
 
@@ -21,17 +21,17 @@ from torch import Tensor
 from tqdm import tqdm
 
 from sg_models.adapters.variants import CAPTION_VARIANT
-from sg_models.arrangement.arrange import arrange
 from sg_models.bases import sg_mini
 from sg_models.files.whole_file import whole_file
 from sg_models.guidance.eyes import Eye
 from sg_models.guidance.graph_guidance import GraphObjective, Weights
-from sg_models.guidance.guidance import LIMIT, Guidance, Objective
+from sg_models.guidance.guidance import Guidance, Objective
 from sg_models.guidance.scales import (
     AUTO,
     CONTENT,
     GRAPH,
     LANGUAGE,
+    LIMITS,
     NOISED,
     PARTS,
     PREDICTED,
@@ -51,7 +51,6 @@ from train.conditioning.guides import GuideOptions, open_eye
 from train.conditioning.sampling import STEPS, Guide, draw_graphs, sample_latents, starting_noise
 from train.conditioning.trained_adapter import load_variant
 from train.data.dataset import VALIDATION
-from train.data.graph_variation import without_boxes
 from train.data.shapes.scene import HELD_OUT_PAIRS
 from train.data.shapes.shapes_dataset import Shapes, ShapesSplit
 from train.report.guidance_page import guidance_page
@@ -130,8 +129,7 @@ class Bench:
         split = ShapesSplit(VALIDATION, TRUE)
         self.true = self.judge.embed(split.pictures(range(TRUE), sg_mini.SIDE))
         self.references = split.pictures(range(config.among), sg_mini.SIDE)
-        held_out = ShapesSplit(Shapes.test_splits[0], config.graphs).graphs
-        self.graphs = [arrange(without_boxes(graph), config.seed).graph for graph in held_out]
+        self.graphs = ShapesSplit(Shapes.test_splits[0], config.graphs).graphs
         self.names = [f"{colour} {shape}" for shape in SHAPES for colour in COLOURS]
 
     def named(self) -> list[str]:
@@ -148,7 +146,9 @@ class Bench:
 
         def of(part: slice) -> Guide:
             scales = {kind: SCALES[kind][row.kind] for kind in chosen}
-            guidances = {k: Guidance(self.eyes[k], objective(self.eyes[k], part), scales[k]) for k in chosen}
+            guidances = {
+                k: Guidance(self.eyes[k], objective(self.eyes[k], part), scales[k], LIMITS[row.kind]) for k in chosen
+            }
 
             def guide(view: View, over: float) -> Tensor:
                 clean = view.clean
@@ -231,7 +231,7 @@ def by_picture(bench: Bench, row: Row) -> tuple[dict[str, Any], np.ndarray]:
 
 
 def by_graph(bench: Bench, row: Row) -> tuple[dict[str, Any], np.ndarray]:
-    """Towards a graph each, with arranged boxes: whether the picture obeys it."""
+    """Towards a graph each, with its boxes: whether the picture obeys it."""
     guide = bench.guide(row, lambda eye, part: GraphObjective(bench.graphs[part], bench.text.embed, Weights()))
     pictures = bench.from_graphs(row, guide)
     found = summary(judge_all(Shapes(), list(pictures), bench.graphs))
@@ -250,7 +250,7 @@ def common(bench: Bench, pictures: np.ndarray, samples: int) -> dict[str, float]
 def load_or_measure(bench: Bench, row: Row) -> tuple[dict[str, Any], np.ndarray]:
     """A row's figures and first pictures as `run_dir` has them, measured now if they are not there."""
     path = bench.config.run_dir / f"{row.name}.npz"
-    made_from = repr((replace(bench.config, eyes=(), run_dir=Path(), docs=Path()), SCALES, PARTS, LIMIT))
+    made_from = repr((replace(bench.config, eyes=(), run_dir=Path(), docs=Path()), SCALES, PARTS, LIMITS))
     if path.exists():
         with np.load(path) as kept:
             if str(kept["made_from"]) == made_from:

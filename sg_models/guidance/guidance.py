@@ -13,9 +13,6 @@ from .view import View
 Objective = Callable[[Sight, View], Tensor]
 
 
-LIMIT = 0.3  # of noise, whose root mean square is 1: more than that, step by step, draws nothing but what an eye likes
-
-
 @dataclass(frozen=True)
 class Guidance:
     """Raises an objective: `scale` times its gradient in each step.
@@ -28,7 +25,7 @@ class Guidance:
     eye: Eye
     objective: Objective
     scale: float
-    limit: float | None = LIMIT
+    limit: float | None
 
     def __call__(self, view: View) -> Tensor:
         """The clean latents that the model should have predicted: [B, C, h, w].

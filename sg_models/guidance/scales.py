@@ -9,9 +9,12 @@ AUTO = "auto"  # the eyes that serve a kind of guidance best
 # measured on SG-Mini: docs/guidance.md
 SCALES = {
     NOISED: {LANGUAGE: 100.0, CONTENT: 300.0, SPATIAL: 8000.0, STYLE: 1000.0, GRAPH: 300.0},
-    PREDICTED: {LANGUAGE: 400.0, CONTENT: 300.0, SPATIAL: 8000.0, STYLE: 10000.0, GRAPH: 300.0},
+    PREDICTED: {LANGUAGE: 400.0, CONTENT: 300.0, SPATIAL: 8000.0, STYLE: 10000.0, GRAPH: 600.0},
     CLEAN: {LANGUAGE: 100.0, CONTENT: 100.0, SPATIAL: 1000.0, STYLE: 10000.0, GRAPH: 100.0},
 }
+# the most by which guidance changes the noise of a step, whose root mean square is 1: beyond it pictures show what an
+# eye likes, and nothing else; a graph asks for several things in several places
+LIMITS = {LANGUAGE: 0.3, CONTENT: 0.3, SPATIAL: 0.3, STYLE: 0.3, GRAPH: 0.5}
 # The eyes that an encoder of noisy latents has for each kind, and their parts of sampling, where nobody chooses: what a
 # picture shows is settled in noise, and its colours show in what the model predicts.
 WHOLE_RUN = (0.0, 1.0)
@@ -20,7 +23,7 @@ PARTS = {
     CONTENT: {NOISED: WHOLE_RUN, PREDICTED: WHOLE_RUN},
     SPATIAL: {NOISED: WHOLE_RUN, PREDICTED: WHOLE_RUN},
     STYLE: {PREDICTED: WHOLE_RUN},
-    GRAPH: {NOISED: (0.0, 0.5), PREDICTED: (0.3, 1.0)},
+    GRAPH: {NOISED: (0.0, 0.6), PREDICTED: (0.3, 1.0)},
 }
 
 

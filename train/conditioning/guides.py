@@ -17,7 +17,7 @@ from sg_models.graph.scene_graph import SceneGraph
 from sg_models.guidance.eyes import CleanEye, Eye, NoisedEye, PredictedEye, ShapesTower
 from sg_models.guidance.graph_guidance import GraphObjective, Weights
 from sg_models.guidance.guidance import Guidance
-from sg_models.guidance.scales import AUTO, CLEAN, EYES, GRAPH, LANGUAGE, NOISED, SCALES, parts
+from sg_models.guidance.scales import AUTO, CLEAN, EYES, GRAPH, LANGUAGE, LIMITS, NOISED, SCALES, parts
 from sg_models.guidance.semantic_guidance import LIKENESSES, language, likeness
 from sg_models.guidance.view import View
 from train.bases.base_model import BaseModel
@@ -118,7 +118,7 @@ class Guides:
             objective = GraphObjective(graphs, self.text.embed, Weights())
         else:
             objective = likeness(spec.kind, eye, self._latents(Path(spec.what)))
-        return Guidance(eye, objective, scale)
+        return Guidance(eye, objective, scale, LIMITS[spec.kind])
 
     def _latents(self, path: Path) -> Tensor:
         """Clean latents [1, C, h, w] of a picture, cut to a square of the base's own size."""

@@ -5,14 +5,14 @@ import torch
 from torch import Tensor
 
 from sg_models.guidance.eyes import CleanEye, NoisedEye, ShapesTower
-from sg_models.guidance.guidance import LIMIT, Guidance, at_most, weighted_sum
+from sg_models.guidance.guidance import Guidance, at_most, weighted_sum
 from sg_models.guidance.scales import CONTENT, SPATIAL, STYLE
 from sg_models.guidance.semantic_guidance import gram, language, likeness
 from sg_models.guidance.view import View
 from sg_models.layers.noised_encoder import NoisedEncoder
 from sg_models.layers.picture_tower import PictureTower
 
-DIM = 16
+DIM, LIMIT = 16, 0.3
 
 
 @pytest.fixture
@@ -47,10 +47,10 @@ def objectives(eye) -> dict:
 def test_a_step_uphill_raises_the_objective_of_each_picture_by_itself(name, which, request):
     eye = request.getfixturevalue(which)
     objective, start = objectives(eye)[name], view()
-    moved = Guidance(eye, objective, 0.02)(start)
+    moved = Guidance(eye, objective, 0.02, LIMIT)(start)
     assert moved.shape == start.clean.shape and not moved.requires_grad
     for b in range(3):  # the same alone: Gram matrices and all never mix rows
-        alone = Guidance(eye, objective, 0.02)(row(start, b))
+        alone = Guidance(eye, objective, 0.02, LIMIT)(row(start, b))
         assert torch.allclose(alone, moved[b : b + 1], atol=1e-5)
         assert not torch.allclose(alone, start.clean[b : b + 1], atol=1e-7)
 
@@ -83,7 +83,7 @@ def test_a_clean_eye_moves_by_what_is_left_to_guess(clean):
 
 def test_scale_zero_changes_nothing_and_twice_the_scale_moves_twice_as_far(noised):
     start, objective = view(), objectives(noised)["language"]
-    assert torch.equal(Guidance(noised, objective, 0.0)(start), start.clean)
+    assert torch.equal(Guidance(noised, objective, 0.0, LIMIT)(start), start.clean)
     once, twice = (Guidance(noised, objective, scale, None)(start) - start.clean for scale in (1.0, 2.0))
     assert torch.allclose(2 * once, twice, rtol=1e-3, atol=1e-6)
 
@@ -101,12 +101,12 @@ def test_gradients_work_inside_inference_mode(which, request):
     eye = request.getfixturevalue(which)
     start = view()
     torch.manual_seed(5)
-    plain = {name: Guidance(eye, objective, 1.0)(start) for name, objective in objectives(eye).items()}
+    plain = {name: Guidance(eye, objective, 1.0, LIMIT)(start) for name, objective in objectives(eye).items()}
     with torch.inference_mode():  # all of it is made there, as nodes make it
         torch.manual_seed(5)
         made = View(start.noisy * 1, start.clean * 1, start.timesteps * 1, start.alpha)
         for name, objective in objectives(eye).items():
-            assert torch.allclose(Guidance(eye, objective, 1.0)(made), plain[name], atol=1e-5), name
+            assert torch.allclose(Guidance(eye, objective, 1.0, LIMIT)(made), plain[name], atol=1e-5), name
 
 
 def test_gram_matrices_are_of_each_picture_and_do_not_ask_where_things_are():
@@ -147,7 +147,7 @@ def test_several_pictures_take_turns_and_may_be_of_another_size(noised, kind):
 
 def test_a_step_moves_the_noise_by_no_more_than_the_limit_each_picture_by_itself(noised):
     start, objective = view(), objectives(noised)["language"]
-    near, far = (Guidance(noised, objective, scale)(start) - start.clean for scale in (1e-3, 1e6))
+    near, far = (Guidance(noised, objective, scale, LIMIT)(start) - start.clean for scale in (1e-3, 1e6))
     assert torch.allclose(near, Guidance(noised, objective, 1e-3, None)(start) - start.clean)
     noise = far / start.sigma  # what the predicted noise changes by, sign aside
     assert torch.allclose(noise.square().mean(dim=(1, 2, 3)).sqrt(), torch.full((3,), LIMIT), rtol=1e-4)
