@@ -84,8 +84,8 @@ def _graph(figures: Mapping[Key, Mapping[str, Any]], config: Mapping[str, Any]) 
         closed = f"guidance closes {', '.join(shares)}"
     words = (
         f"{config['graphs']} held-out graphs, drawn from their captions, variant (i): alone, guided by them with the "
-        f"boxes of their scenes, and with variant ({config['variant']}) and these boxes. From the first row to the last, relation "
-        f"accuracy has a gap of {gap:.3f}; {closed}."
+        f"boxes of their scenes, and variant ({config['variant']}) with these boxes. From the first row to the last "
+        f"relation accuracy has a gap of {gap:.3f}; {closed}."
     )
     return f"## By a graph\n\n{words}\n\n{_table(figures, GRAPH, [*METRICS, 'distance to true'])}"
 
