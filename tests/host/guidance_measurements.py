@@ -74,7 +74,7 @@ def guidance_matters(bench: Bench) -> dict:
         found[kind] = {
             "from_base": difference(once, plain),
             "again": difference(once, drawn(bench, guided(bench, kind))),
-            "half": difference(once, drawn(bench, guided(bench, kind, scale=0.5))),
+            "weak": difference(once, drawn(bench, guided(bench, kind, scale=0.001))),
         }
     found["other_text"] = difference(*(drawn(bench, guided(bench, "language", text=t)) for t in (CIRCLE, "blue star")))
     found["other_graph"] = difference(*(drawn(bench, guided(bench, "graph", graphs=(g,))) for g in (HALVES, SWAPPED)))
