@@ -161,9 +161,10 @@ def run_text(sampling: dict[str, Any], graphs: dict[str, Any]) -> str:
 def guidance_text(guidance: dict[str, dict[str, float]]) -> str:
     """A table for each base: a step with each node of guidance, beside one without."""
     words = (
-        "Seconds of a step with classifier-free guidance, two objects in the graph. The *noised eye* is an "
-        "adapter on noisy latents; the *clean eye* decodes the predicted picture, with the checkpoint's own VAE, and "
-        "looks at it through a picture tower: SG-Mini's own, or one of ViT-H's shape."
+        "Seconds of a step with classifier-free guidance, two objects in the graph. The *noised eye* is an adapter on "
+        "noisy latents, the *predicted eye* the same on predicted ones; the *clean eye* decodes the predicted "
+        "picture, with the checkpoint's own VAE, and looks at it through a picture tower: SG-Mini's own, or one of "
+        "ViT-H's shape."
     )
     parts = [words]
     for name, cases in guidance.items():
