@@ -210,7 +210,7 @@ def guidance_errors(bench: Bench) -> dict:
 @measurement
 def guidance_parity(bench: Bench) -> dict:
     """Latents for comparison with the standalone sampler."""
-    bench.tensors["guidance.noise"] = bench.noise
+    bench.tensors["guidance.noise"] = bench.noise.clone()  # safetensors refuses what shares memory
     for kind in ("language", "graph"):
         model = guided(bench, kind, start=0.2)
         bench.tensors[f"guidance.{kind}"] = drawn(bench, model, noise=bench.noise, steps=PARITY_STEPS).clone()
