@@ -62,7 +62,7 @@ from train.running.command_line import UsageError, run
 TRUE = 1000  # pictures for the Fréchet distance
 NOTHING = "none"  # the row without guidance
 SHOWN = 8
-GRAPH_EYES = (AUTO, NOISED)
+GRAPH_EYES = (AUTO,)
 
 
 @dataclass

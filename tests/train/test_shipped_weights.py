@@ -4,12 +4,18 @@ import numpy as np
 import pytest
 import torch
 
+from sg_models.adapters.adapter import read_adapter
+from sg_models.adapters.noised_clip import build_noised_encoder
+from sg_models.adapters.variants import noised_clip_name
 from sg_models.bases import sg_mini
 from sg_models.files.safetensors_file import read_weights
+from sg_models.guidance.windows import around, graph_boxes
 from sg_models.verification.shapes.oracle import judge
+from sg_models.verification.shapes.silhouettes import COLOURS, SHAPES
 from train.bases.base_model import BaseModel
+from train.bases.clip_towers import SGMiniText
 from train.bases.load import load_base
-from train.bases.model_folders import CHECKPOINTS
+from train.bases.model_folders import ADAPTERS, CHECKPOINTS
 from train.conditioning.conditioners import GSAConditioner, LayoutConditioner
 from train.conditioning.sampling import draw_graphs, starting_noise
 from train.conditioning.trained_adapter import NO_ADAPTER, load_variant, variant_files
@@ -113,3 +119,26 @@ def test_predicted_layouts_obey_their_graphs(variant: str, split: str):
     assert isinstance(loaded, GSAConditioner | LayoutConditioner)
     bare = GraphSamples(ShapesSplit(split, 300), torch.zeros(300, 0), loaded.encode).without_boxes()
     assert share_obeying(loaded.adapter.predict_boxes(bare), bare) >= 0.95
+
+
+def test_the_eye_for_noise_sees_what_is_in_a_box(sg_mini_base: BaseModel):
+    """On 64 pictures 0.88 of colours and 0.95 of shapes at timestep 100, and 0.74 of shapes at 550."""
+    eye = build_noised_encoder(read_adapter(ADAPTERS / noised_clip_name(sg_mini.NAME)))
+    split, text = ShapesSplit("val", 24), SGMiniText(sg_mini.NAME)
+    boxes = [graph_boxes(graph) for graph in split.graphs]
+    picture_of = torch.tensor([i for i, found in enumerate(boxes) for _ in found])
+    names = [thing.phrase for graph in split.graphs for thing in graph.objects]
+    phrases = [f"{size} {colour} {shape}" for size in ("small", "large") for colour in COLOURS for shape in SHAPES]
+    clean = sg_mini_base.encode_pictures(split.pictures(range(24), sg_mini.SIDE))
+    noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))
+    right = {}
+    for timestep in (100, 550):
+        timesteps = torch.full((24,), timestep)
+        noisy = sg_mini_base.scheduler.add_noise(clean, noise, timesteps)
+        with torch.no_grad():
+            seen = eye(noisy, timesteps, around(torch.cat(boxes)), picture_of)
+        told = [phrases[k].split() for k in (seen @ text.embed(phrases).T).argmax(dim=1)]
+        pairs = [(one, name.split()) for one, name in zip(told, names, strict=True)]
+        right[timestep] = [np.mean([one[k] == name[k] for one, name in pairs]) for k in range(3)]  # size, colour, shape
+    assert right[100][1] > 0.75 and right[100][2] > 0.85
+    assert right[550][2] > 0.5
