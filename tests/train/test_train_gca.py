@@ -226,7 +226,7 @@ def test_a_resumed_run_ends_as_one_that_was_not(config: Config, tmp_path: Path):
         ({"batch_size": 8, "queue": 8}, "are 16 samples, of which MMD says nothing; write --queue 24 at least"),
         ({"alignment_weight": 1.5}, "--alignment-weight is a part, 0 to 1, and not 1.5"),
         ({"gca": False, "mmd": False, "pair_weight": 0.0}, "nothing is left to learn"),
-        ({"picture_tower": "nowhere.safetensors"}, "no picture tower nowhere.safetensors; run train/train_text"),
+        ({"picture_tower": "nowhere.safetensors"}, "no picture tower nowhere.safetensors; run train/train_picture"),
     ],
 )
 def test_what_cannot_be_is_said_in_words(config: Config, changes: dict, said: str):
