@@ -9,7 +9,6 @@ import torch
 from comfy.ldm.modules.attention import optimized_attention_for_device
 from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
-from einops import rearrange
 from torch import Tensor, nn
 
 from ..sg_models.guidance.scales import AUTO, CLEAN, EYES, NOISED, parts
@@ -20,7 +19,6 @@ from .socket_types import AdapterSocket
 if TYPE_CHECKING:  # torchvision, which the eyes look with, takes long to import
     from ..sg_models.guidance.eyes import Eye, Tower
 
-STAGES = 4  # of a vision transformer whose maps are compared
 NO_EYE = (
     "{node} has nothing to look through. Connect a noised-clip adapter of this base (Load Scene Graph Adapter), or, "
     "on a base that has none, its VAE and the CLIP Vision that belongs to its text encoder (for Stable Diffusion 2.x, "
@@ -162,9 +160,9 @@ class VisionTower:
 
     def maps(self, pictures: Tensor) -> list[Tensor]:
         """See `Tower`: the states of some layers, without the token for the whole."""
-        states, cells = self._states(pictures), self.side // self.clip_vision.config["patch_size"]
-        chosen = [states[(len(states) * (k + 1)) // STAGES - 1] for k in range(STAGES)]
-        return [rearrange(state[:, 1:], "b (h w) c -> b c h w", h=cells) for state in chosen]
+        from ..sg_models.guidance.eyes import maps_of_tokens  # late: torchvision
+
+        return maps_of_tokens(self._states(pictures), self.side // self.clip_vision.config["patch_size"])
 
     def _states(self, pictures: Tensor) -> list[Tensor]:
         """What each layer makes of pictures: [N, 1 + cells, C].

@@ -1,7 +1,9 @@
 """The node that puts a scene graph among the labels of its objects, for what was trained to read that: (gc)."""
 
+import comfy.conds
 import comfy.model_management
 import comfy.sd
+import torch
 from comfy_api.latest import io
 
 from ..sg_models.graph.caption import labels
@@ -14,6 +16,7 @@ from .single_values import one
 from .socket_types import CATEGORY, AdapterSocket, SceneGraphSocket
 
 NODE = "Graph Conditioning"
+COUNTED = "scene_graph_pictures"
 
 
 class SGGraphConditioning(io.ComfyNode):
@@ -75,5 +78,10 @@ class SGGraphConditioning(io.ComfyNode):
         positive = module.context(scene_graph, features, states[:-1], ends[:-1]).to(keep)
         negative = module.signal.without_graph(states[-1:], ends[-1:]).to(keep)
         drawn = one(NODE, "latent", latent) if latent else None
-        rows = per_picture(positive, drawn, NODE, "graphs").cond
-        return io.NodeOutput([[rows, {}]], [[negative, {}]])
+        rows = per_picture(positive, drawn, NODE, "graphs")
+        if len(scene_graph) == 1:
+            return io.NodeOutput([[rows.cond, {}]], [[negative, {}]])
+        # what a prompt has too many rows of, ComfyUI leaves out: a number for each row beside it is counted, and unread
+        counted = {COUNTED: rows.with_rows(torch.zeros(len(rows.cond), 1))}
+        uncounted = {COUNTED: comfy.conds.CONDRegular(torch.zeros(1, 1))}  # the same, or the UNet runs twice per step
+        return io.NodeOutput([[rows.cond, {"model_conds": counted}]], [[negative, {"model_conds": uncounted}]])

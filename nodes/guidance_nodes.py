@@ -88,12 +88,13 @@ class SGLanguageGuidance(io.ComfyNode):
         from ..sg_models.guidance.semantic_guidance import language
 
         found = Connected(LANGUAGE_NODE, model, adapter, clip_vision, vae)
+        eyes = open_eyes(found, LANGUAGE, eye)
+        objective = language(texts_for(LANGUAGE_NODE, clip, eyes, [text])[0])
 
         def make(host: HostEye) -> Guidance:
-            objective = language(texts_for(LANGUAGE_NODE, clip, host, [text])[0])
             return Guidance(host.eye, objective, scale * SCALES[host.kind][LANGUAGE], LIMITS[LANGUAGE])
 
-        return io.NodeOutput(guide(found, open_eyes(found, LANGUAGE, eye), make, (start, end)))
+        return io.NodeOutput(guide(found, eyes, make, (start, end)))
 
 
 class SGImageGuidance(io.ComfyNode):
@@ -200,24 +201,25 @@ class SGGraphGuidance(io.ComfyNode):
         base, reader = one(GRAPH_NODE, "model", model), one(GRAPH_NODE, "clip", clip)
         if scale[0] == 0.0 or start[0] >= end[0]:
             return io.NodeOutput(base)
-        from ..sg_models.guidance.graph_guidance import GraphObjective, Weights  # late: torchvision
+        from ..sg_models.guidance.graph_guidance import GraphObjective  # late: torchvision
         from ..sg_models.guidance.guidance import Guidance
 
         found = Connected(GRAPH_NODE, base, *(given[0] if given else None for given in (adapter, clip_vision, vae)))
 
+        eyes = open_eyes(found, GRAPH, eye[0] if eye else AUTO)
+        objective = GraphObjective(scene_graph, lambda texts: texts_for(GRAPH_NODE, reader, eyes, texts))
+
         def make(host: HostEye) -> Guidance:
-            objective = GraphObjective(scene_graph, lambda texts: texts_for(GRAPH_NODE, reader, host, texts), Weights())
             return Guidance(host.eye, objective, scale[0] * SCALES[host.kind][GRAPH], LIMITS[GRAPH])
 
-        eyes = open_eyes(found, GRAPH, eye[0] if eye else AUTO)
         return io.NodeOutput(guide(found, eyes, make, (start[0], end[0]), len(scene_graph)))
 
 
-def texts_for(node: str, clip: comfy.sd.CLIP, eye: HostEye, texts: list[str]) -> Tensor:
-    """Texts as vectors [P, D] in the space of what an eye sees; raises `ValueError` in words for another CLIP's."""
-    vectors = text_vectors(clip, texts, node)
-    if vectors.shape[1] != eye.dim:
-        raise ValueError(OTHER_CLIP.format(node=node, text=vectors.shape[1], picture=eye.dim))
+def texts_for(node: str, clip: comfy.sd.CLIP, eyes: list[HostEye], texts: list[str]) -> Tensor:
+    """Texts as vectors [P, D] in the space of what the eyes see; raises `ValueError` in words for another CLIP's."""
+    vectors, dim = text_vectors(clip, texts, node), eyes[0].dim
+    if vectors.shape[1] != dim:
+        raise ValueError(OTHER_CLIP.format(node=node, text=vectors.shape[1], picture=dim))
     return vectors
 
 

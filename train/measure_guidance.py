@@ -24,7 +24,7 @@ from sg_models.adapters.variants import CAPTION_VARIANT
 from sg_models.bases import sg_mini
 from sg_models.files.whole_file import whole_file
 from sg_models.guidance.eyes import Eye
-from sg_models.guidance.graph_guidance import GraphObjective, Weights
+from sg_models.guidance.graph_guidance import GraphObjective
 from sg_models.guidance.guidance import Guidance, Objective
 from sg_models.guidance.scales import (
     AUTO,
@@ -41,28 +41,24 @@ from sg_models.guidance.scales import (
     parts,
 )
 from sg_models.guidance.semantic_guidance import language, likeness
-from sg_models.guidance.view import View
 from sg_models.layers.picture_tower import PictureTower
 from sg_models.verification.shapes.silhouettes import COLOURS, SHAPES
 from train.bases.clip_towers import SGMiniText
 from train.bases.load import load_base
 from train.conditioning.conditioners import GRAPH_PROMPT, Conditions
-from train.conditioning.guides import GuideOptions, open_eye
+from train.conditioning.guides import GuideOptions, one_after_another, open_eye
 from train.conditioning.sampling import STEPS, Guide, draw_graphs, sample_latents, starting_noise
 from train.conditioning.trained_adapter import load_variant
 from train.data.dataset import VALIDATION
 from train.data.shapes.scene import HELD_OUT_PAIRS
 from train.data.shapes.shapes_dataset import Shapes, ShapesSplit
-from train.report.guidance_page import guidance_page
+from train.report.guidance_page import NOTHING, TRUE, guidance_page
 from train.report.guided_pictures import Judge, colour_gap, diversity, fidelity, retrieval, shows
 from train.report.metrics import judge_all, summary
 from train.report.picture_grid import save_grid, to_pil
 from train.running.command_line import UsageError, run
 
-TRUE = 1000  # pictures for the Fréchet distance
-NOTHING = "none"  # the row without guidance
 SHOWN = 8
-GRAPH_EYES = (AUTO,)
 
 
 @dataclass
@@ -109,7 +105,7 @@ def rows(eyes: Sequence[str], variant: str) -> list[Row]:
     """All of them, in the order of the tables."""
     kinds = {LANGUAGE: [LANGUAGE], CONTENT: [CONTENT, SPATIAL, STYLE]}
     guided = [Row(towards, kind, eye) for towards, of_it in kinds.items() for kind in of_it for eye in eyes]
-    of_graphs = [Row(GRAPH), *(Row(GRAPH, GRAPH, eye) for eye in GRAPH_EYES), Row(GRAPH, variant)]
+    of_graphs = [Row(GRAPH), Row(GRAPH, GRAPH, AUTO), Row(GRAPH, variant)]
     return [*(Row(towards) for towards in kinds), *guided, *of_graphs]
 
 
@@ -145,19 +141,11 @@ class Bench:
         chosen = parts(row.kind, row.eye, encoder=True)
 
         def of(part: slice) -> Guide:
-            scales = {kind: SCALES[kind][row.kind] for kind in chosen}
-            guidances = {
-                k: Guidance(self.eyes[k], objective(self.eyes[k], part), scales[k], LIMITS[row.kind]) for k in chosen
-            }
-
-            def guide(view: View, over: float) -> Tensor:
-                clean = view.clean
-                for kind, (first, last) in chosen.items():
-                    if first <= over <= last:
-                        clean = guidances[kind](replace(view, clean=clean))
-                return clean
-
-            return guide
+            guidances = []
+            for kind, times in chosen.items():
+                eye, scale = self.eyes[kind], SCALES[kind][row.kind]
+                guidances.append((Guidance(eye, objective(eye, part), scale, LIMITS[row.kind]), *times))
+            return one_after_another(guidances)
 
         return of
 
@@ -232,7 +220,7 @@ def by_picture(bench: Bench, row: Row) -> tuple[dict[str, Any], np.ndarray]:
 
 def by_graph(bench: Bench, row: Row) -> tuple[dict[str, Any], np.ndarray]:
     """Towards a graph each, with its boxes: whether the picture obeys it."""
-    guide = bench.guide(row, lambda eye, part: GraphObjective(bench.graphs[part], bench.text.embed, Weights()))
+    guide = bench.guide(row, lambda eye, part: GraphObjective(bench.graphs[part], bench.text.embed))
     pictures = bench.from_graphs(row, guide)
     found = summary(judge_all(Shapes(), list(pictures), bench.graphs))
     return {**found, "distance to true": fidelity(bench.judge, pictures, bench.true)}, pictures

@@ -82,7 +82,7 @@ def load_teacher(source: str) -> Teacher:
     device = this_process().device
     if not source.endswith(".safetensors"):
         clip = TransformersClip(source).to(device)
-        return Teacher(clip.picture, clip.model.config.projection_dim, None)
+        return Teacher(clip.picture, clip.dim, None)
     if not Path(source).exists():
         raise UsageError(f"there is no {source}; run train/train_picture_tower.py first")
     own = PictureTower(sg_mini.TEXT_MODEL["projection_dim"]).to(device)

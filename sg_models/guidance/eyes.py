@@ -1,16 +1,17 @@
 """What looks at a picture that is being drawn: at its noisy latents, or at the clean picture that the model predicts.
 
-Liu et al. 2023 have the first: an encoder that was trained on noise. The second needs no training: any
-CLIP sees the predicted picture, at the price of a decoder's and a tower's backward pass (Bansal et al. 2023, *Universal
-Guidance*, without the gradient through the UNet).
+Liu et al. 2023 have the first: an encoder that was trained on noise. The second needs no training: any CLIP sees the
+predicted picture, at the price of a decoder's and a tower's backward pass (Bansal et al. 2023, *Universal Guidance*,
+without the gradient through the UNet).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 import torch.nn.functional as F
+from einops import rearrange
 from torch import Tensor
 
 from ..layers.noised_encoder import NoisedEncoder
@@ -67,6 +68,18 @@ class Tower(Protocol):
         ...
 
 
+STAGES = 4  # of a vision transformer whose maps are compared
+
+
+def maps_of_tokens(states: Sequence[Tensor], cells: int) -> list[Tensor]:
+    """Maps [N, C, cells, cells] of some of a vision transformer's layers [N, 1 + cells², C], the last one included.
+
+    The token for the whole picture, the first one, is left out.
+    """
+    chosen = [states[(len(states) * (k + 1)) // STAGES - 1] for k in range(STAGES)]
+    return [rearrange(state[:, 1:], "n (h w) c -> n c h w", h=cells) for state in chosen]
+
+
 @dataclass(frozen=True)
 class ShapesTower:
     """SG-Mini's picture tower, as a `Tower`."""
@@ -101,8 +114,26 @@ class NoisedEye:
         return (1 - view.alpha) / view.alpha**0.5
 
 
+class _OfPredictions:
+    """What eyes have in common that look at the clean latents which the model predicts."""
+
+    def latents(self, view: View) -> Tensor:
+        return view.clean
+
+    def reference(self, clean: Tensor, noise: Tensor, view: View) -> Tensor:
+        return clean
+
+    def reach(self, view: View) -> float:
+        """The variance of x given its noisy latents, if latents were normal: σ² / (1 + σ²).
+
+        By Tweedie's formula a gradient by the prediction reaches the noisy latents through that covariance over σ², and
+        moves the prediction by σ² times it (Song et al. 2023, *Pseudoinverse-Guided Diffusion Models*).
+        """
+        return 1 - view.alpha
+
+
 @dataclass(frozen=True)
-class PredictedEye:
+class PredictedEye(_OfPredictions):
     """Looks at the predicted clean latents, through the encoder for noisy ones: no decoder, and no tower.
 
     A prediction is smoother than a true picture, which the encoder takes for a little noise.
@@ -111,19 +142,9 @@ class PredictedEye:
     encoder: NoisedEncoder
     timestep: int = 50
 
-    def latents(self, view: View) -> Tensor:
-        return view.clean
-
     def look(self, latents: Tensor, view: View) -> "NoisedSight":
         timesteps = torch.full_like(view.timesteps, self.timestep)
         return NoisedSight(self.encoder, self.encoder.maps(latents, timesteps), timesteps)
-
-    def reference(self, clean: Tensor, noise: Tensor, view: View) -> Tensor:
-        return clean
-
-    def reach(self, view: View) -> float:
-        """As that of `CleanEye`."""
-        return 1 - view.alpha
 
 
 @dataclass(frozen=True)
@@ -137,7 +158,7 @@ class NoisedSight:
 
 
 @dataclass(frozen=True)
-class CleanEye:
+class CleanEye(_OfPredictions):
     """Looks at the predicted clean picture, through the base's decoder and a picture tower of CLIP.
 
     `decode` takes latents [B, C, h, w] to pictures [B, 3, H, W] in [0, 1]; gradients pass.
@@ -146,22 +167,8 @@ class CleanEye:
     decode: Callable[[Tensor], Tensor]
     tower: Tower
 
-    def latents(self, view: View) -> Tensor:
-        return view.clean
-
     def look(self, latents: Tensor, view: View) -> "CleanSight":
         return CleanSight(self.decode(latents), self.tower)
-
-    def reference(self, clean: Tensor, noise: Tensor, view: View) -> Tensor:
-        return clean
-
-    def reach(self, view: View) -> float:
-        """The variance of x given its noisy latents, if latents were normal: σ² / (1 + σ²).
-
-        By Tweedie's formula a gradient by the prediction reaches the noisy latents through that covariance over σ², and
-        moves the prediction by σ² times it (Song et al. 2023, *Pseudoinverse-Guided Diffusion Models*).
-        """
-        return 1 - view.alpha
 
 
 @dataclass(frozen=True)

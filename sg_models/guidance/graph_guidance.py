@@ -33,53 +33,81 @@ class Weights:
     geometry: float = 0.5
 
 
+@dataclass(frozen=True)
+class _Plan:
+    """All windows that B pictures are looked at in, N, and what of them counts where."""
+
+    windows: Tensor  # [N, 4]
+    picture_of: Tensor  # [N]
+    texts: Tensor  # [N, D]
+    objects: Tensor  # the windows of objects [O] …
+    relations: Tensor  # … and of relations [R] among all
+    places: Tensor  # [O, 1 + P], each object's own window and the others that it may be in, the first filling up
+    is_place: Tensor  # [O, 1 + P], which of these are no filling
+
+
 class GraphObjective:
     """How well pictures obey graphs with boxes, as an eye sees it: an `Objective`.
 
-    One graph for all pictures, or one for each. Raises `SceneGraphError` for an object without a box.
+    One graph for all pictures, or several that take turns. Raises `SceneGraphError` for an object without a box.
     """
 
-    def __init__(self, graphs: Sequence[SceneGraph], embed: Embed, weights: Weights) -> None:
-        self.graphs, self.weights = list(graphs), weights
-        boxes = [graph_boxes(graph) for graph in graphs]
-        self.object_windows = [around(found) for found in boxes]
-        self.relation_windows = [_relation_windows(graph, found) for graph, found in zip(graphs, boxes, strict=True)]
-        self.places = [other_places(windows) for windows in self.object_windows]
-        self.phrases = [embed([thing.phrase for thing in graph.objects]) for graph in graphs]
-        said = [[relation_phrase(graph, relation) for relation in graph.relations] for graph in graphs]
-        self.triples = [embed(texts) if texts else of[:0] for texts, of in zip(said, self.phrases, strict=True)]
+    def __init__(self, graphs: Sequence[SceneGraph], embed: Embed, weights: Weights = Weights()) -> None:
+        self.weights = weights
+        self.objects = [graph_boxes(graph) for graph in graphs]
+        self.relations = [_relation_boxes(graph, boxes) for graph, boxes in zip(graphs, self.objects, strict=True)]
+        phrases = [[thing.phrase for thing in graph.objects] for graph in graphs]
+        triples = [[relation_phrase(graph, relation) for relation in graph.relations] for graph in graphs]
+        distinct = list(dict.fromkeys(text for texts in (*phrases, *triples) for text in texts))
+        vectors = dict(zip(distinct, embed(distinct), strict=True))
+        self.phrases = [[vectors[text] for text in texts] for texts in phrases]
+        self.triples = [[vectors[text] for text in texts] for texts in triples]
+        self.plans: dict[int, _Plan] = {}  # by the number of pictures
 
     def __call__(self, sight: Sight, view: View) -> Tensor:
-        rows = [self.graphs_of(b) for b in range(len(view.noisy))]
-        score = self.weights.objects * self._mean_cosine(sight, rows, self.object_windows, self.phrases)
-        if self.weights.relations and any(len(self.triples[row]) for row in rows):
-            score = score + self.weights.relations * self._mean_cosine(sight, rows, self.relation_windows, self.triples)
-        if self.weights.geometry:
-            score = score + self.weights.geometry * self._geometry(sight, rows)
-        return score
+        count, weights = len(view.noisy), self.weights
+        if count not in self.plans:
+            self.plans[count] = self._plan(count)
+        plan = self.plans[count]
+        seen = sight.embed(plan.windows, plan.picture_of)
+        cosines = (seen * plan.texts.to(seen)).sum(dim=-1)  # [N]
 
-    def graphs_of(self, picture: int) -> int:
-        """Which graph a picture of a batch has."""
-        return picture % len(self.graphs)
+        def mean(values: Tensor, of: Tensor) -> Tensor:
+            return mean_of_pictures(values, plan.picture_of[of], count)
 
-    def _mean_cosine(self, sight: Sight, rows: list[int], windows: list[Tensor], texts: list[Tensor]) -> Tensor:
-        """Of each picture [B], over its windows and their texts; 0 where it has none."""
-        picture_of = torch.tensor([b for b, row in enumerate(rows) for _ in windows[row]])
-        seen = sight.embed(torch.cat([windows[row] for row in rows]), picture_of)
-        cosines = (seen * torch.cat([texts[row] for row in rows]).to(seen)).sum(dim=-1)  # [N]
-        return mean_of_pictures(cosines, picture_of, len(rows))
+        choices = (cosines / TEMPERATURE)[plan.places].masked_fill(~plan.is_place.to(seen.device), -torch.inf)
+        found = F.log_softmax(choices, dim=1)[:, 0]  # how surely each object is in its own window [O]
+        return (
+            weights.objects * mean(cosines[plan.objects], plan.objects)
+            + weights.relations * mean(cosines[plan.relations], plan.relations)
+            + weights.geometry * mean(found, plan.objects)
+        )
 
-    def _geometry(self, sight: Sight, rows: list[int]) -> Tensor:
-        """How surely each object is found in its own window rather than in another place: log-probabilities [B]."""
-        things = [(b, row, k) for b, row in enumerate(rows) for k in range(len(self.places[row]))]
-        windows = [torch.cat([self.object_windows[row][k, None], self.places[row][k]]) for _, row, k in things]
-        counts = torch.tensor([len(choice) for choice in windows])
-        picture_of = torch.tensor([b for b, _, _ in things])
-        seen = sight.embed(torch.cat(windows), picture_of.repeat_interleave(counts))  # [N, D]
-        texts = torch.stack([self.phrases[row][k] for _, row, k in things]).to(seen)
-        logits = (seen * texts.repeat_interleave(counts.to(seen.device), dim=0)).sum(dim=-1) / TEMPERATURE
-        own = torch.stack([F.log_softmax(choice, dim=0)[0] for choice in logits.split(counts.tolist())])  # [objects]
-        return mean_of_pictures(own, picture_of, len(rows))
+    def _plan(self, count: int) -> _Plan:
+        """Of so many pictures."""
+        windows, picture_of, texts = [], [], []
+        objects, relations, places = [], [], []
+
+        def look(window: Tensor, picture: int, text: Tensor) -> int:
+            windows.append(window)
+            picture_of.append(picture)
+            texts.append(text)
+            return len(windows) - 1
+
+        for picture in range(count):
+            graph = picture % len(self.objects)
+            own = around(self.objects[graph])
+            for window, others, text in zip(own, other_places(own), self.phrases[graph], strict=True):
+                objects.append(look(window, picture, text))
+                places.append([objects[-1], *(look(other, picture, text) for other in others)])
+            for window, text in zip(around(self.relations[graph]), self.triples[graph], strict=True):
+                relations.append(look(window, picture, text))
+        most = max(map(len, places))
+        filled = torch.tensor([choice + choice[:1] * (most - len(choice)) for choice in places])
+        is_place = torch.arange(most) < torch.tensor([[len(choice)] for choice in places])
+        numbers = (torch.tensor(found, dtype=torch.long) for found in (picture_of, objects, relations))
+        pictures, of_objects, of_relations = numbers
+        return _Plan(torch.stack(windows), pictures, torch.stack(texts), of_objects, of_relations, filled, is_place)
 
 
 def mean_of_pictures(values: Tensor, picture_of: Tensor, count: int) -> Tensor:
@@ -109,8 +137,7 @@ def overlaps(boxes: Tensor, box: Tensor) -> Tensor:
     return both / (areas - both)
 
 
-def _relation_windows(graph: SceneGraph, boxes: Tensor) -> Tensor:
-    if not graph.relations:
-        return boxes[:0]
+def _relation_boxes(graph: SceneGraph, boxes: Tensor) -> Tensor:
+    """The hull of each relation's two boxes: [R, 4]."""
     subjects, objects = ([getattr(relation, end) for relation in graph.relations] for end in ("subject", "object"))
-    return around(hulls(boxes[subjects], boxes[objects]))
+    return hulls(boxes[subjects], boxes[objects])

@@ -1,6 +1,6 @@
 """A gradient while sampling: what the model predicts moves to where an objective is larger (Liu et al. 2023)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -17,6 +17,7 @@ Objective = Callable[[Sight, View], Tensor]
 class Guidance:
     """Raises an objective: `scale` times its gradient in each step.
 
+    Several, one after another, add up: multimodal guidance is their weighted sum (Liu et al. 2023).
     `limit` is the most by which a step's noise, as the model predicts it, changes: the root mean square over a picture;
     None for no limit, as in the paper. How long gradients are differs between eyes, noise levels and pictures, and what
     is too much for a few steps is not drawn back by the others.
@@ -45,12 +46,3 @@ def at_most(moves: Tensor, length: float) -> Tensor:
     """Moves [B, C, h, w], each shortened to a root mean square of at most `length`."""
     lengths = moves.square().mean(dim=(1, 2, 3), keepdim=True).sqrt()
     return moves * (length / lengths.clamp(min=length))
-
-
-def weighted_sum(terms: Sequence[tuple[float, Objective]]) -> Objective:
-    """Several objectives at once, each with its scale (Liu et al. 2023, multimodal guidance)."""
-
-    def objective(sight: Sight, view: View) -> Tensor:
-        return torch.stack([scale * term(sight, view) for scale, term in terms]).sum(dim=0)
-
-    return objective

@@ -108,4 +108,5 @@ def graph_conditioning_errors(bench: Bench) -> dict:
         "mode": error_of(lambda: bench.load(odd)),
         "two_clips": error_of(lambda: run("SGGraphConditioning", **two)),
         "clip_skip": difference(plain, skip),
+        "fewer": error_of(lambda: bench.sample(bench.model, *conditioned(bench, adapter, CHAIN, OTHER))),
     }

@@ -72,6 +72,7 @@ def test_each_picture_of_a_batch_has_its_graph_in_one_unet_call_per_step(measure
         ("aligned", ("gca.safetensors is a graph encoder", "train/train_graph_conditioning.py with --aligned")),
         ("mode", ("damaged scene_graph.config", "no mode is called 'sideways'; write interleave, append or replace")),
         ("two_clips", ("got 2 values at clip and takes one",)),
+        ("fewer", ("Graph Conditioning got 2 graphs for a batch of 1",)),
     ],
 )
 def test_what_is_wrong_is_said_in_words(measured, case, said):

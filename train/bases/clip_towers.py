@@ -6,21 +6,25 @@ from typing import Protocol
 
 import torch
 import torch.nn.functional as F
-from einops import rearrange
 from torch import Tensor, nn
 from transformers import CLIPModel, CLIPTokenizer
 
 from sg_models.bases import sg_mini
+from sg_models.guidance.eyes import maps_of_tokens
 from train.bases.clip_tokenizer import clip_tokenizer, token_ids
 from train.bases.model_folders import CHECKPOINTS
 from train.bases.sg_mini_checkpoint import load_text_model
 from train.running.command_line import UsageError
 
 MEAN, DEVIATION = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)  # of CLIP's own pictures
-STAGES = 4  # of a vision transformer whose maps are compared
 
 
 class TextTower(Protocol):
+    @property
+    def dim(self) -> int:
+        """Of the vectors."""
+        ...
+
     def embed(self, texts: Sequence[str]) -> Tensor:
         """P texts as vectors [P, D] of unit length, each distinct one read once."""
         ...
@@ -32,6 +36,7 @@ class SGMiniText(nn.Module):
     def __init__(self, base: str) -> None:
         super().__init__()
         self.model = load_text_model(CHECKPOINTS / sg_mini.CHECKPOINT if base == sg_mini.NAME else Path(base))
+        self.dim = self.model.config.projection_dim
         self.requires_grad_(False).eval()
 
     @torch.no_grad()
@@ -68,6 +73,11 @@ class TransformersClip(nn.Module):
         return F.normalize(self.model.text_projection(states).float(), dim=-1)
 
     @property
+    def dim(self) -> int:
+        """Of both towers' vectors."""
+        return self.model.config.projection_dim
+
+    @property
     def picture(self) -> "TransformersTower":
         """Its picture tower."""
         return TransformersTower(self.model)
@@ -87,9 +97,7 @@ class TransformersTower:
     def maps(self, pictures: Tensor) -> list[Tensor]:
         """See `Tower`: the states of some layers, without the token for the whole."""
         states = self._see(pictures, output_hidden_states=True).hidden_states[1:]
-        cells = self.side // self.model.config.vision_config.patch_size
-        chosen = [states[(len(states) * (k + 1)) // STAGES - 1] for k in range(STAGES)]
-        return [rearrange(state[:, 1:], "b (h w) c -> b c h w", h=cells) for state in chosen]
+        return maps_of_tokens(states, self.side // self.model.config.vision_config.patch_size)
 
     def _see(self, pictures: Tensor, **options: bool):
         return self.model.vision_model(pixel_values=(pictures - self.mean) / self.deviation, **options)

@@ -17,7 +17,8 @@ from sg_models.guidance.scales import (
 from train.report.guided_pictures import TOP
 from train.report.metrics import METRICS
 
-NOTHING = "none"
+NOTHING = "none"  # the row without guidance
+TRUE = 1000  # pictures for the Fréchet distance
 EYES = {
     AUTO: "auto",
     NOISED: "noised eye",
@@ -45,9 +46,6 @@ def guidance_page(figures: Mapping[Key, Mapping[str, Any]], config: Mapping[str,
         _graph(figures, config),
     ]
     return "\n\n".join(sections) + "\n"
-
-
-TRUE = 1000  # pictures, as `measure_guidance.py` takes
 
 
 def _language(figures: Mapping[Key, Mapping[str, Any]], config: Mapping[str, Any]) -> str:

@@ -1,9 +1,9 @@
 """What all scripts do with their command line: read it into a dataclass, and end in one sentence where input is bad."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import TypeVar, get_origin, get_type_hints
 
 import tyro
 
@@ -31,7 +31,17 @@ class Interrupted(Exception):
 def run(main: Callable[[Options], None], options: type[Options]) -> None:
     """Calls `main` with the options of the command line; see `in_words`."""
     with in_words():
+        check_lists_come_once(sys.argv[1:], options)
         main(tyro.cli(options, description=sys.modules[main.__module__].__doc__))
+
+
+def check_lists_come_once(arguments: Sequence[str], options: type) -> None:
+    """Raises `UsageError` for an option of several values that is given twice: the first ones would be lost."""
+    given = [argument.partition("=")[0].replace("_", "-") for argument in arguments if argument.startswith("--")]
+    for name, hint in get_type_hints(options).items():
+        option = "--" + name.replace("_", "-")
+        if get_origin(hint) in (list, tuple) and given.count(option) > 1:
+            raise UsageError(f"{option} is given twice; write all of its values after one {option}")
 
 
 @contextmanager

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from sg_models.guidance.eyes import CleanEye, NoisedEye, ShapesTower
-from sg_models.guidance.guidance import Guidance, at_most, weighted_sum
+from sg_models.guidance.guidance import Guidance, at_most
 from sg_models.guidance.scales import CONTENT, SPATIAL, STYLE
 from sg_models.guidance.semantic_guidance import gram, language, likeness
 from sg_models.guidance.view import View
@@ -88,12 +88,12 @@ def test_scale_zero_changes_nothing_and_twice_the_scale_moves_twice_as_far(noise
     assert torch.allclose(2 * once, twice, rtol=1e-3, atol=1e-6)
 
 
-def test_a_weighted_sum_has_the_weighted_sum_of_gradients(noised):
+def test_guidances_one_after_another_are_their_weighted_sum(noised):
     start, found = view(), objectives(noised)
-    scales = (("language", 2.0), (CONTENT, 3.0))
-    parts = [Guidance(noised, found[name], s, None)(start) - start.clean for name, s in scales]
-    both = Guidance(noised, weighted_sum([(2.0, found["language"]), (3.0, found[CONTENT])]), 1.0, None)(start)
-    assert torch.allclose(both - start.clean, sum(parts), rtol=1e-3, atol=1e-6)
+    once = {name: Guidance(noised, found[name], 1.0, None)(start) - start.clean for name in ("language", CONTENT)}
+    first = Guidance(noised, found["language"], 2.0, None)(start)
+    both = Guidance(noised, found[CONTENT], 3.0, None)(View(start.noisy, first, start.timesteps, start.alpha))
+    assert torch.allclose(both - start.clean, 2 * once["language"] + 3 * once[CONTENT], rtol=1e-3, atol=1e-6)
 
 
 @pytest.mark.parametrize("which", ["noised", "clean"])

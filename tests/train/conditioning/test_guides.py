@@ -9,7 +9,6 @@ from PIL import Image
 from sg_models.adapters.adapter import Adapter, write_adapter
 from sg_models.bases import sg_mini
 from sg_models.graph.formats import parse_scene_graph
-from sg_models.guidance.scales import SCALES
 from sg_models.layers.noised_encoder import NoisedEncoder
 from sg_models.layers.picture_tower import PictureTower
 from train.conditioning.conditioners import CaptionConditioner
@@ -50,10 +49,10 @@ def latents(base, checkpoint: Path, graphs=(BOXED, BOXED), **options):
 @pytest.mark.parametrize(
     ("text", "spec"),
     [
-        ("language:a red circle", GuideSpec("language", None, "a red circle")),
+        ("language:a red circle", GuideSpec("language", 1.0, "a red circle")),
         ("language=2.5:at 10:30", GuideSpec("language", 2.5, "at 10:30")),
         ("style=1e3:a=b.png", GuideSpec("style", 1000.0, "a=b.png")),
-        ("graph", GuideSpec("graph", None, "")),
+        ("graph", GuideSpec("graph", 1.0, "")),
         ("graph=0.5", GuideSpec("graph", 0.5, "")),
     ],
 )
@@ -83,9 +82,7 @@ def test_each_kind_guides_through_each_eye(base, sg_mini_checkpoint, eyes, pictu
     what = {"language": ":blue star", "graph": ""}.get(kind, f":{picture}")
     plain = latents(base, sg_mini_checkpoint)
     found = latents(base, sg_mini_checkpoint, guide=[kind + what], eye=eye, noised_clip=eyes)
-    double = latents(
-        base, sg_mini_checkpoint, guide=[f"{kind}={SCALES[eye][kind] / 1000}{what}"], eye=eye, noised_clip=eyes
-    )
+    double = latents(base, sg_mini_checkpoint, guide=[f"{kind}=0.001{what}"], eye=eye, noised_clip=eyes)
     assert (found - plain).abs().max() > 1e-5 and (double - found).abs().max() > 1e-5
 
 
@@ -105,6 +102,28 @@ def test_guides_add_up_and_act_in_their_part_of_sampling_alone(base, sg_mini_che
     assert (late - all_).abs().max() > 1e-6
     nowhere = latents(base, sg_mini_checkpoint, guide=both, noised_clip=eyes, guide_start=0.5, guide_end=0.501)
     assert torch.equal(nowhere, latents(base, sg_mini_checkpoint))
+
+
+def test_a_scale_is_over_the_one_that_serves_a_kind(base, sg_mini_checkpoint, eyes):
+    of_one, of_none, twice = (
+        latents(base, sg_mini_checkpoint, guide=[guide], noised_clip=eyes)
+        for guide in ("language=1:blue star", "language:blue star", "language=0.002:blue star")
+    )
+    assert torch.equal(of_one, of_none) and not torch.equal(of_one, twice)
+
+
+def test_without_a_choice_content_is_seen_through_both_eyes_of_an_encoder(base, sg_mini_checkpoint, eyes, picture):
+    both, *single = (
+        latents(base, sg_mini_checkpoint, guide=[f"content:{picture}"], noised_clip=eyes, eye=eye)
+        for eye in ("auto", "noised", "predicted")
+    )
+    assert all((both - one).abs().max() > 1e-4 for one in single)
+
+
+def test_a_file_of_another_clip_than_the_texts_is_refused(base, sg_mini_checkpoint, eyes, networks):
+    with pytest.raises(UsageError, match="sees pictures in 128 numbers, and the texts are read in 8"):
+        options = GuideOptions(guide=["language:x"], noised_clip=eyes, clip=str(networks / "clip"))
+        open_guides(options, base, str(sg_mini_checkpoint))
 
 
 def test_each_picture_has_its_own_graph(base, sg_mini_checkpoint, eyes):
