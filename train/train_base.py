@@ -45,7 +45,7 @@ from train.running.processes import this_process
 
 EMPTY_RATE = 0.10
 BARE_RATE = 0.05
-TEXT_SPEED = 0.3  # of the text model's learning rate, beside the UNet's: it starts from something
+TEXT_SPEED = 0.6  # of the text model's learning rate, beside the UNet's: it starts from something
 MEASURED, SHOWN = 64, 16  # validation graphs of a preview
 CAPTIONS = 11  # what a sample's random numbers are for, beside other scripts' uses of the same index
 
