@@ -16,7 +16,6 @@ from typing import Literal
 
 import numpy as np
 import torch
-from safetensors import safe_open
 from torch import Tensor, nn
 from torchmetrics.image.fid import FrechetInceptionDistance
 from tqdm import tqdm
@@ -40,6 +39,7 @@ from train.report.comparison_page import CEILING, Comparison, Row, markdown, tit
 from train.report.metrics import METRICS, judge_all, verdict_counts, with_interval
 from train.report.page_sections import with_sections_of
 from train.report.picture_grid import to_pil
+from train.report.training_cost import training_cost
 from train.running.command_line import run
 from train.running.precision import autocast, resolve
 
@@ -223,17 +223,7 @@ def row(config: Config, variant: str, split: str, true: np.ndarray, boxes: bool 
     figures = {metric: with_interval(*of_graphs.T) for metric, of_graphs in counts(found).items()}
     figures["FID"] = distance_with_interval(np.concatenate([one.features for one in found]), true)
     seconds = float(np.median([one.seconds for one in found]))  # what else the machine did slows some of them down
-    return Row(split, variant, figures, *training_cost(variant, config.base), seconds)
-
-
-def training_cost(variant: str, base: str) -> tuple[int, int]:
-    """How many parameters a variant adds to its base, and in how many steps the last of its files was trained."""
-    parameters, steps = 0, 0
-    for path in variant_files(variant, base)[1:]:
-        with safe_open(path, "pt") as file:
-            parameters += sum(int(np.prod(file.get_slice(name).get_shape())) for name in file.keys())
-            steps = int(file.metadata()["scene_graph.steps"])
-    return parameters, steps
+    return Row(split, variant, figures, *training_cost(variant_files(variant, config.base)[1:]), seconds)
 
 
 def layouts(base: BaseModel, variant: str, split: Split) -> dict[str, float]:

@@ -80,7 +80,7 @@ def load_or_measure(
     config: Config, data: Dataset, condition: GSAConditioner, graphs: Sequence[SceneGraph], noise: Tensor
 ) -> Measured:
     """The measurement of some graphs in `run_dir`, made now if it is not there."""
-    weights = [fingerprint(path) for path in weight_files(config.adapter, config.base)]
+    weights = [fingerprint(path) for path in variant_files(config.adapter, config.base)]
     made_from = repr((weights, SETTINGS, config.seed, graphs, noise.tolist()))
     path = config.run_dir / f"{hashlib.sha256(made_from.encode()).hexdigest()[:16]}.npz"
     if path.exists():
@@ -90,11 +90,6 @@ def load_or_measure(
     with whole_file(path) as file, file.open("wb") as stream:
         np.savez(stream, counts=found.counts, seconds=found.seconds)
     return found
-
-
-def weight_files(adapter: str, base: str) -> list[Path]:
-    """What the figures depend on: the base's file, if it is one, and the adapter's."""
-    return [Path(adapter)] if adapter.endswith(".safetensors") else variant_files(adapter, base)
 
 
 def measure(data: Dataset, condition: GSAConditioner, graphs: Sequence[SceneGraph], noise: Tensor) -> Measured:

@@ -222,8 +222,7 @@ def load(config: Config, name: str) -> tuple[BaseModel, Conditioner]:
 
 def adapter_weights(name: str, base: str) -> str:
     """What a variant adds to its base, by the SHA-256 of its files."""
-    files = [Path(name)] if name.endswith(".safetensors") else variant_files(name, base)[1:]
-    return " and ".join(map(fingerprint, files)) or "none"
+    return " and ".join(map(fingerprint, variant_files(name, base)[1:])) or "none"
 
 
 def drawn_side(variants: dict[str, Drawer | Found], split: Split) -> int:

@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 from tqdm import tqdm
 
@@ -41,7 +40,6 @@ from sg_models.guidance.scales import (
     parts,
 )
 from sg_models.guidance.semantic_guidance import language, likeness
-from sg_models.layers.picture_tower import PictureTower
 from sg_models.verification.shapes.silhouettes import COLOURS, SHAPES
 from train.bases.clip_towers import SGMiniText
 from train.bases.load import load_base
@@ -53,10 +51,10 @@ from train.data.dataset import VALIDATION
 from train.data.shapes.scene import HELD_OUT_PAIRS
 from train.data.shapes.shapes_dataset import Shapes, ShapesSplit
 from train.report.guidance_page import NOTHING, TRUE, guidance_page
-from train.report.guided_pictures import Judge, colour_gap, diversity, fidelity, retrieval, shows
+from train.report.guided_pictures import colour_gap, diversity, fidelity, open_judge, retrieval, shows
 from train.report.metrics import judge_all, summary
 from train.report.picture_grid import save_grid, to_pil
-from train.running.command_line import UsageError, run
+from train.running.command_line import run
 
 SHOWN = 8
 
@@ -114,11 +112,7 @@ class Bench:
 
     def __init__(self, config: Config) -> None:
         self.config, self.base = config, load_base(config.base).freeze()
-        if not config.judge.exists():
-            raise UsageError(f"there is no {config.judge}; make it as the beginning of this script says")
-        tower = PictureTower(sg_mini.TEXT_MODEL["projection_dim"])
-        tower.load_state_dict(load_file(config.judge))
-        self.judge, self.text = Judge(tower.requires_grad_(False).eval()), SGMiniText(config.base)
+        self.judge, self.text = open_judge(config.judge), SGMiniText(config.base)
         options = GuideOptions(noised_clip=config.noised_clip)
         kinds = {*config.eyes, NOISED, PREDICTED} - {AUTO}
         self.eyes = {kind: open_eye(kind, options, self.base, self.text) for kind in kinds}

@@ -40,7 +40,7 @@ from train.conditioning.grounded_unet import attach, block_sizes
 from train.conditioning.influence import Influence
 from train.conditioning.lora import load_lora
 from train.conditioning.phrase_encoders import graph_features
-from train.conditioning.trained_unet import load_trained
+from train.conditioning.trained_unet import find_trained, load_trained
 
 NO_ADAPTER = "none"  # the graph as a caption, as for `CAPTION_VARIANT`
 
@@ -87,12 +87,26 @@ def _load(base: BaseModel, name: str, bert: str | None) -> Conditioner:
 
 
 def variant_files(name: str, base: str) -> list[Path]:
-    """The files that a variant is made of, the base's checkpoint first; it alone if the variant is not trained yet."""
-    variant = VARIANTS.get(name)
-    added = [] if variant is None else [ADAPTERS / file for file in variant.adapter_names(base)]
-    if variant is not None and variant.is_lora:
+    """The files that a variant, or the adapter file at a path, is made of, the base's checkpoint first.
+
+    It alone if the variant is not trained yet.
+    """
+    return [CHECKPOINTS / BASES[base].checkpoint, *_added_files(name, base)]
+
+
+def _added_files(name: str, base: str) -> list[Path]:
+    """Those beside the base."""
+    if name.endswith(".safetensors"):
+        path = Path(name)
+        file = read_adapter_or_gligen(path)
+        return [path, find_trained(file, path.parent)] if file.kind == GRAPH_CONDITIONING else [path]
+    if name not in VARIANTS:
+        return []
+    variant = VARIANTS[name]
+    added = [ADAPTERS / file for file in variant.adapter_names(base)]
+    if variant.is_lora:
         added.append(LORAS / variant.file_name(base))
-    return [CHECKPOINTS / BASES[base].checkpoint, *(path for path in added if path.exists())]
+    return [path for path in added if path.exists()]
 
 
 def trained_variants(base: str) -> list[str]:

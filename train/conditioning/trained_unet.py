@@ -49,22 +49,25 @@ def load_trained(unet: UNet2DConditionModel, file: Adapter, folder: Path) -> Non
 
     Raises `AdapterError` where it is in neither, or fits another UNet.
     """
-    trained = file.config.get("unet")
-    if trained not in KNOWN:
-        raise AdapterError(f"{file.name} does not say what of the UNet belongs to it; write it again with the script")
-    path = next((path for path in _places(trained, file.base, folder) if path.exists()), None)
-    if path is None:
-        first, second = _places(trained, file.base, folder)
-        raise AdapterError(f"{file.name} needs {first.name}, which is neither in {first.parent} nor {second.parent}")
-    if trained == LORA:
+    path = find_trained(file, folder)
+    if file.config["unet"] == LORA:
         load_lora(unet, path)
     else:
         _load_whole(unet, path)
     unet.requires_grad_(False)
 
 
-def _places(trained: Trained, base: str, folder: Path) -> tuple[Path, Path]:
-    return trained_path(trained, base, folder), trained_path(trained, base)
+def find_trained(file: Adapter, folder: Path) -> Path:
+    """The file of what was trained along with an adapter; raises `AdapterError` where there is none."""
+    trained = file.config.get("unet")
+    if trained not in KNOWN:
+        raise AdapterError(f"{file.name} does not say what of the UNet belongs to it; write it again with the script")
+    places = trained_path(trained, file.base, folder), trained_path(trained, file.base)
+    for path in places:
+        if path.exists():
+            return path
+    first, second = places
+    raise AdapterError(f"{file.name} needs {first.name}, which is neither in {first.parent} nor {second.parent}")
 
 
 def _load_whole(unet: UNet2DConditionModel, path: Path) -> None:

@@ -7,18 +7,31 @@ those that guide, which would mark their own work: a picture tower of SG-Mini th
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file
 from torch import Tensor
 
+from sg_models.bases import sg_mini
 from sg_models.layers.picture_tower import SIDE, PictureTower
 from sg_models.verification.shapes.oracle import PALETTE, detect
 from train.report.likeness import frechet_distance
+from train.running.command_line import UsageError
 
 TOP = (1, 5, 10, 20)
 CHUNK = 64
+
+
+def open_judge(path: Path) -> "Judge":
+    """The judge that `train_picture_tower.py` wrote; raises `UsageError` where there is none."""
+    if not path.exists():
+        raise UsageError(f"there is no {path}; make it as the beginning of this script says")
+    tower = PictureTower(sg_mini.TEXT_MODEL["projection_dim"])
+    tower.load_state_dict(load_file(path))
+    return Judge(tower.requires_grad_(False).eval())
 
 
 @dataclass
