@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch_geometric.utils import scatter
 
 from ..graph.caption import relation_phrase
 from ..graph.scene_graph import SceneGraph
@@ -73,7 +74,8 @@ class GraphObjective:
         cosines = (seen * plan.texts.to(seen)).sum(dim=-1)  # [N]
 
         def mean(values: Tensor, of: Tensor) -> Tensor:
-            return mean_of_pictures(values, plan.picture_of[of], count)
+            """Of each picture [B], 0 where it has none."""
+            return scatter(values, plan.picture_of[of].to(values.device), dim_size=count, reduce="mean")
 
         choices = (cosines / TEMPERATURE)[plan.places].masked_fill(~plan.is_place.to(seen.device), -torch.inf)
         found = F.log_softmax(choices, dim=1)[:, 0]  # how surely each object is in its own window [O]
@@ -108,13 +110,6 @@ class GraphObjective:
         numbers = (torch.tensor(found, dtype=torch.long) for found in (picture_of, objects, relations))
         pictures, of_objects, of_relations = numbers
         return _Plan(torch.stack(windows), pictures, torch.stack(texts), of_objects, of_relations, filled, is_place)
-
-
-def mean_of_pictures(values: Tensor, picture_of: Tensor, count: int) -> Tensor:
-    """Means [B] of values [N] of pictures [N]; 0 for a picture without any."""
-    picture_of = picture_of.to(values.device)
-    sums = values.new_zeros(count).index_add(0, picture_of, values)
-    return sums / torch.bincount(picture_of, minlength=count).clamp(min=1)
 
 
 def other_places(windows: Tensor) -> list[Tensor]:

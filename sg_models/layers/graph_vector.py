@@ -9,6 +9,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch_geometric.utils import scatter
 
 from .graph_batch import GraphBatch
 
@@ -43,16 +44,13 @@ class GraphVector(nn.Module):
         A graph without relations has zeros in the place of their mean; no graph sees what stands beside it.
         """
         of_relations = graphs.batch[graphs.edge_index[0]]
-        means = [_means(objects, graphs.batch, graphs.num_graphs), _means(relations, of_relations, graphs.num_graphs)]
+        means = [
+            scatter(features, graph_of, dim_size=graphs.num_graphs, reduce="mean")  # zeros where a graph has none
+            for features, graph_of in ((objects, graphs.batch), (relations, of_relations))
+        ]
         return of_length(self.project(torch.cat(means, dim=-1)))
 
 
 def of_length(vectors: Tensor) -> Tensor:
     """Vectors [B, J] scaled to `LENGTH`, in float32."""
     return LENGTH * F.normalize(vectors.float(), dim=-1)
-
-
-def _means(features: Tensor, graph_of: Tensor, count: int) -> Tensor:
-    """The mean over the features [N, D] of each of `count` graphs, zeros where one has none: [B, D]."""
-    sums = features.new_zeros(count, features.shape[1]).index_add(0, graph_of, features)
-    return sums / graph_of.bincount(minlength=count).clamp(min=1).to(features)[:, None]

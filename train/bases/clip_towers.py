@@ -7,7 +7,7 @@ from typing import Protocol
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from transformers import CLIPModel, CLIPTokenizer
+from transformers import AutoConfig, CLIPModel, CLIPTokenizer
 
 from sg_models.bases import sg_mini
 from sg_models.guidance.eyes import maps_of_tokens
@@ -50,6 +50,18 @@ class SGMiniText(nn.Module):
         return vectors[[distinct.index(text) for text in texts]]
 
 
+def whole_clip(source: str) -> CLIPModel:
+    """A CLIP of transformers' format, a folder or a hub id, with both of its towers.
+
+    Raises `OSError` or `ValueError` where there is none. Of half a CLIP transformers would make a whole one, and say so
+    in a warning alone: with a tower of random weights.
+    """
+    kind = AutoConfig.from_pretrained(source).model_type
+    if kind != "clip":
+        raise ValueError(f"what is there is a {kind}, and not a CLIP with both of its towers")
+    return CLIPModel.from_pretrained(source, use_safetensors=True)
+
+
 class TransformersClip(nn.Module):
     """Both towers of a `CLIPModel` of transformers, frozen: a `TextTower`; `picture` is a `Tower`.
 
@@ -60,7 +72,7 @@ class TransformersClip(nn.Module):
     def __init__(self, source: str) -> None:
         super().__init__()
         try:
-            self.model, self.tokenizer = CLIPModel.from_pretrained(source), CLIPTokenizer.from_pretrained(source)
+            self.model, self.tokenizer = whole_clip(source), CLIPTokenizer.from_pretrained(source)
         except (OSError, ValueError) as error:
             raise UsageError(f"{source} holds no CLIP of transformers: {error}") from error
         self.requires_grad_(False).eval()

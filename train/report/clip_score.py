@@ -9,9 +9,10 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import CLIPModel, CLIPProcessor
+from transformers import CLIPProcessor
 
 from sg_models.graph.caption import caption
+from train.bases.clip_towers import whole_clip
 from train.report.metrics import mean_with_interval, with_interval
 from train.report.network_files import Source
 from train.report.picture_metric import DrawnPictures, Figures
@@ -29,12 +30,12 @@ class ClipNetwork:
         """Raises `UsageError` where there is none."""
         try:
             place = source.loadable()
-            self.model = CLIPModel.from_pretrained(place, use_safetensors=True).to(device).eval()
+            self.model = whole_clip(place).to(device).eval()
             self.processor = CLIPProcessor.from_pretrained(place)
         except (OSError, ValueError) as error:
             raise UsageError(
                 f"there is no CLIP {source.name} here; name a folder of transformers' format with safetensors, or "
-                "write --download-networks with a hub id"
+                f"write --download-networks with a hub id ({error})"
             ) from error
         self.device = device
 
