@@ -79,11 +79,11 @@ def test_all_that_is_trained_has_rows_and_pictures_are_drawn_once(
     main(few)
     page = (tmp_path / "graph_conditioning.md").read_text("utf-8")
     rows = [line.split(" | ") for line in page.splitlines() if line.startswith("| held-out")]
-    assert [row[1] for row in rows] == ["(i) the graph as a caption", "(gc) as shipped", "neither"]
+    assert [row[1] for row in rows] == ["(i) the graph as a caption", "(gc) GCA and MMD, as shipped", "neither"]
     assert page.count("\n| comp") == 3 and (tmp_path / "graph_conditioning.png").exists()
     assert [row[7] for row in rows][0] == "–" and all(row[7] != "–" for row in rows[1:])  # own picture first
     assert [row[-1] for row in rows] == ["– |", "2 |", "2 |"]  # steps of training
-    assert str(few.ablation / "both") in capsys.readouterr().out
+    assert str(few.ablation / "no-gca") in capsys.readouterr().out
     assert len(drawn) == 3 * 2 * 2 and all(thing.box is None for graphs in drawn for g in graphs for thing in g.objects)
     main(few)
     assert len(drawn) == 12 and (tmp_path / "graph_conditioning.md").read_text("utf-8") == page

@@ -10,16 +10,15 @@ from train.report.metrics import METRICS
 
 TRUE = 1000  # pictures for the Fréchet distance
 AMONG = 100  # pictures that a graph's vector is to find its own among
-ABLATION = {  # the folders of --ablation, and what their adapters were trained without
-    "both": "GCA and MMD",
+ABLATION = {  # the folders of --ablation, and what their adapters were trained with
     "no-mmd": "GCA, no MMD",
     "no-gca": "MMD, no GCA",
     "neither": "neither",
     "full": "GCA and MMD, the whole UNet instead of a LoRA",
-    "append": "GCA and MMD, vector behind the labels",
-    "replace": "GCA and MMD, vector instead of the labels",
+    "append": "GCA and MMD, the vector behind the labels",
+    "replace": "GCA and MMD, the vector instead of the labels",
 }
-TITLES = {"i": "(i) the graph as a caption", "gc": "(gc) as shipped", **ABLATION}
+TITLES = {"i": "(i) the graph as a caption", "gc": "(gc) GCA and MMD, as shipped", **ABLATION}
 OTHERS = (OOR, "own picture first", "diversity", "distance to true")
 
 
