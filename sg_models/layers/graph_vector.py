@@ -31,6 +31,8 @@ class GraphVector(nn.Module):
     ) -> None:
         super().__init__()
         factory: dict[str, Any] = {"dtype": dtype, "device": device}
+        # vectors from a narrower layer would lie in a plane of their space, which a discriminator sees at once
+        hidden = max(hidden, out_dim)
         self.project = nn.Sequential(
             operations.LayerNorm(2 * dim, **factory),
             operations.Linear(2 * dim, hidden, **factory),

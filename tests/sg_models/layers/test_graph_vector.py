@@ -52,3 +52,11 @@ def test_without_relations_the_objects_alone_count(module: GraphVector):
     vector = module(objects, relations, batch_of(GRAPHS[1]))[0]
     torch.testing.assert_close(vector, torch.nn.functional.normalize(module.project(mean), dim=-1) * LENGTH)
     assert vector.norm().item() == pytest.approx(LENGTH, rel=1e-5)
+
+
+def test_vectors_fill_their_space_however_narrow_the_encoder_is(module: GraphVector):
+    """In a plane of it a discriminator tells them from pictures' features at once, and nothing is learned of it."""
+    count = 4 * OUT
+    graphs = batch_of(*[parse_scene_graph("dog | on | bike")] * count)
+    vectors = module(torch.randn(2 * count, DIM), torch.randn(count, DIM), graphs)
+    assert torch.linalg.matrix_rank(vectors) == OUT
