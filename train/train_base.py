@@ -4,8 +4,9 @@
 
 Epsilon prediction on Stable Diffusion's noise schedule; one caption in ten is empty, one in twenty says "an image".
 The layers of the text model that the UNet is conditioned on learn along, as in the first latent diffusion models
-(Rombach et al. 2022, section 3.3): what CLIP's contrast alone has taught so small a model does not tell whose colour
-is whose. The layer above them and the projection are left as they were; `train_text_encoder.py --base` fits them anew.
+(Rombach et al. 2022, section 3.3). Whose colour is whose their states tell from the start; what a UNet is slow to learn
+is to read it, so that each place of a picture is taught which object's words to read (`train.losses.word_grounding`).
+The layer above them and the projection are left as they were; `train_text_encoder.py --base` fits them anew.
 """
 
 from collections.abc import Sequence
@@ -22,9 +23,12 @@ from transformers import CLIPTextConfig, CLIPTextModelWithProjection
 
 from sg_models.bases import sg_mini
 from sg_models.files.safetensors_file import write_weights
+from sg_models.graph.caption import caption
+from sg_models.graph.scene_graph import SceneGraph
 from train.bases.attention import train_attention
+from train.bases.attention_maps import AttentionMaps
 from train.bases.base_model import BaseModel, predict
-from train.bases.clip_tokenizer import clip_tokenizer, token_ids
+from train.bases.clip_tokenizer import clip_tokenizer, phrase_tokens, token_ids
 from train.bases.model_folders import CHECKPOINTS
 from train.bases.sg_mini_checkpoint import load_sg_mini, sg_mini_tensors
 from train.conditioning.conditioners import GRAPH_PROMPT, CaptionConditioner
@@ -32,11 +36,12 @@ from train.conditioning.sampling import draw_graphs, starting_noise
 from train.data.dataset import TRAIN, VALIDATION
 from train.data.graph_samples import sample_rng
 from train.data.latents import split_latents
-from train.data.shapes.scene import Scene, web_caption
+from train.data.shapes.scene import Scene, web_graph
 from train.data.shapes.shapes_dataset import Shapes, ShapesSplit
 from train.data.spatial_relations import nests
 from train.losses.denoising import diffusion_loss
 from train.losses.object_weights import object_weights
+from train.losses.word_grounding import grounding_loss
 from train.report.metrics import judge_all, nested_relations, verdict_counts
 from train.report.picture_grid import save_grid, to_pil
 from train.running.command_line import run
@@ -63,6 +68,8 @@ class Config(LoopConfig):
     latents_dir: Path = Path("runs/latents")
     text_encoder: Path = Path("runs/text_encoder/text_encoder.safetensors")
     autoencoder: Path = Path("runs/autoencoder/autoencoder.safetensors")
+    grounding_weight: float = 0.1
+    """of how well each place of a picture reads the words of the object that is there"""
     nested_rate: float = 0.3
     """of the samples come from scenes with one object inside another alone: they are few and the hardest"""
     init_from: Path | None = None
@@ -78,6 +85,7 @@ class CaptionBatch:
     ids: Tensor  # [B, 77], the prompts' tokens
     boxes: Tensor  # [O, 4], of all pictures' objects
     graph_of: Tensor  # [O], each object's picture
+    words: Tensor  # [B, 77], the object in [0, O) that each token is of, -1 for none
 
 
 class CaptionSamples:
@@ -93,11 +101,24 @@ class CaptionSamples:
         rngs = [sample_rng(i, CAPTIONS, self.seed) for i in indices]
         places = [self._place(rng) for rng in rngs]
         scenes = [self.scenes[place] for place in places]
-        captions = [training_caption(scene, rng) for scene, rng in zip(scenes, rngs, strict=True)]
-        boxes = torch.tensor([thing.box for scene in scenes for thing in scene.graph.objects])
-        graph_of = torch.tensor([i for i, scene in enumerate(scenes) for _ in scene.graph.objects])
-        ids = token_ids(self.tokenizer, captions)
-        return CaptionBatch(self.latents[places], ids, boxes, graph_of)
+        prompts = [training_prompt(scene, rng) for scene, rng in zip(scenes, rngs, strict=True)]
+        graphs = [said or scene.graph for (_, said), scene in zip(prompts, scenes, strict=True)]
+        boxes = torch.tensor([thing.box for graph in graphs for thing in graph.objects])
+        graph_of = torch.tensor([i for i, graph in enumerate(graphs) for _ in graph.objects])
+        ids = token_ids(self.tokenizer, [text for text, _ in prompts])
+        return CaptionBatch(self.latents[places], ids, boxes, graph_of, self._words(prompts, graph_of))
+
+    def _words(self, prompts: Sequence[tuple[str, SceneGraph | None]], graph_of: Tensor) -> Tensor:
+        """Which object each token of the prompts is of; of captions that say relations, which name objects in another
+        order and more than once, none."""
+        words = torch.full((len(prompts), 77), -1)
+        first = torch.searchsorted(graph_of, torch.arange(len(prompts))).tolist()
+        for row, (text, said) in enumerate(prompts):
+            if said is None or said.relations:
+                continue
+            for k, tokens in enumerate(phrase_tokens(self.tokenizer, text, [thing.phrase for thing in said.objects])):
+                words[row, tokens] = first[row] + k
+        return words
 
     def _place(self, rng: np.random.Generator) -> int:
         if self.nested and rng.random() < self.nested_rate:
@@ -111,10 +132,13 @@ class Denoiser(nn.Module):
     def __init__(self, base: BaseModel) -> None:
         super().__init__()
         self.unet, self.text_encoder = base.unet, base.text_encoder
+        self.maps = AttentionMaps(base.unet)
 
-    def forward(self, noisy: Tensor, timesteps: Tensor, ids: Tensor) -> Tensor:
-        """noisy [B, 4, H, W], ids [B, 77] → the UNet's prediction."""
-        return predict(self.unet, noisy, timesteps, self.text_encoder(ids).last_hidden_state)
+    def forward(self, noisy: Tensor, timesteps: Tensor, ids: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """noisy [B, 4, H, W], ids [B, 77] → the UNet's prediction, and its cross-attention (`AttentionMaps`)."""
+        self.maps.found.clear()
+        predicted = predict(self.unet, noisy, timesteps, self.text_encoder(ids).last_hidden_state)
+        return predicted, list(self.maps.found)
 
 
 def assemble(config: Config) -> tuple[BaseModel, CLIPTextModelWithProjection, AutoencoderTiny]:
@@ -137,12 +161,15 @@ def half(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor.half() for name, tensor in tensors.items()}
 
 
-def training_caption(scene: Scene, rng: np.random.Generator) -> str:
-    """The prompt that the UNet gets for a scene in training."""
+def training_prompt(scene: Scene, rng: np.random.Generator) -> tuple[str, SceneGraph | None]:
+    """The prompt that the UNet gets for a scene in training, and what it says; None where it says nothing of it."""
     choice = rng.random()
     if choice < EMPTY_RATE:
-        return ""
-    return GRAPH_PROMPT if choice < EMPTY_RATE + BARE_RATE else web_caption(scene, rng)
+        return "", None
+    if choice < EMPTY_RATE + BARE_RATE:
+        return GRAPH_PROMPT, None
+    said = web_graph(scene, rng)
+    return caption(said), said
 
 
 def whole_text_model(text_encoder: CLIPTextModelWithProjection, base: BaseModel) -> CLIPTextModelWithProjection:
@@ -159,17 +186,21 @@ def main(config: Config) -> None:
     large_area = Shapes.large_area
     shown = ShapesSplit(VALIDATION, MEASURED).graphs
     base.freeze()
-    model = Denoiser(base).requires_grad_(True).train()
     train_attention(base.unet)
+    model = Denoiser(base).requires_grad_(True).train()
 
     def loss(
         model: nn.Module, batch: CaptionBatch, generator: torch.Generator, step: int
     ) -> tuple[Tensor, dict[str, float]]:
-        x, ids, boxes, graph_of = (t.to(base.device) for t in (batch.latents, batch.ids, batch.boxes, batch.graph_of))
+        parts = (batch.latents, batch.ids, batch.boxes, batch.graph_of, batch.words)
+        x, ids, boxes, graph_of, words = (t.to(base.device) for t in parts)
         noisy, timesteps, target = base.add_noise(x, generator)
-        predicted = model(noisy, timesteps, ids)
+        predicted, maps = model(noisy, timesteps, ids)
         places = object_weights(boxes, graph_of, len(x), x.shape[-2:], large_area)
-        return diffusion_loss(base, predicted, target, timesteps, places), {}
+        denoising = diffusion_loss(base, predicted, target, timesteps, places)
+        grounding = grounding_loss(maps, words, boxes, graph_of)
+        figures = {"denoising": denoising.item(), "grounding": grounding.item()}
+        return denoising + config.grounding_weight * grounding, figures
 
     def preview(model: nn.Module, path: Path) -> None:
         pictures = draw_graphs(base, CaptionConditioner(base), shown, starting_noise(base, 0, len(shown)), steps=8)

@@ -8,6 +8,7 @@ import torch
 from accelerate.state import AcceleratorState
 
 from sg_models.files.safetensors_file import write_weights
+from train.bases.clip_tokenizer import clip_tokenizer
 from train.bases.sg_mini_checkpoint import load_sg_mini, load_text_model
 from train.conditioning.conditioners import GRAPH_PROMPT
 from train.data.dataset import TRAIN
@@ -15,7 +16,8 @@ from train.data.shapes.scene import scene
 from train.data.shapes.shapes_dataset import ShapesSplit
 from train.data.spatial_relations import nests
 from train.losses.object_weights import object_weights
-from train.train_base import BARE_RATE, EMPTY_RATE, CaptionSamples, Config, assemble, main, training_caption
+from train.losses.word_grounding import grounding_loss
+from train.train_base import BARE_RATE, EMPTY_RATE, CaptionSamples, Config, assemble, main, training_prompt
 
 
 @pytest.fixture
@@ -41,7 +43,9 @@ def config(sg_mini_parts, tmp_path: Path) -> Config:
 
 def test_some_captions_are_empty_and_some_say_nothing_of_the_scene():
     shown = scene(0)
-    captions = [training_caption(shown, np.random.default_rng(i)) for i in range(2000)]
+    prompts = [training_prompt(shown, np.random.default_rng(i)) for i in range(2000)]
+    captions = [text for text, _ in prompts]
+    assert all((said is None) == (text in ("", GRAPH_PROMPT)) for text, said in prompts)
     assert captions.count("") / len(captions) == pytest.approx(EMPTY_RATE, abs=0.02)
     assert captions.count(GRAPH_PROMPT) / len(captions) == pytest.approx(BARE_RATE, abs=0.015)
     rest = [text for text in captions if text not in ("", GRAPH_PROMPT)]
@@ -84,8 +88,39 @@ def test_samples_prefer_nested_scenes_and_name_each_pictures_objects():
         assert sum(nested[place] for place in places) / 600 == pytest.approx(share, abs=0.06)
     counts = torch.bincount(batch.graph_of).tolist()
     assert counts == [len(split.graphs[place].objects) for place in places]
-    assert batch.boxes[: counts[0]].numpy() == pytest.approx(np.array([t.box for t in split.graphs[places[0]].objects]))
+    assert sorted(batch.boxes[: counts[0]].tolist()) == pytest.approx(
+        np.array(sorted(list(thing.box) for thing in split.graphs[places[0]].objects))
+    )
     assert batch.ids.shape == (600, 77)
+
+
+def test_words_are_those_of_the_objects_that_they_name():
+    split = ShapesSplit(TRAIN, 40)
+    batch = CaptionSamples(split, torch.arange(40.0)[:, None, None, None].expand(-1, 4, 16, 16), 0.3, 0)(range(400))
+    tokenizer, named = clip_tokenizer(), set()
+    things = [thing for place in batch.latents[:, 0, 0, 0].int().tolist() for thing in split.graphs[place].objects]
+    by_box = {tuple(np.float32(thing.box)): thing.phrase for thing in things}
+    for row, words in enumerate(batch.words):
+        of_picture = (batch.graph_of == row).nonzero()[:, 0].tolist()
+        for k in set(words[words >= 0].tolist()):
+            assert k in of_picture
+            said = tokenizer.decode(batch.ids[row][words == k]).strip()
+            assert said == by_box[tuple(batch.boxes[k].numpy())]
+            named.add(k)
+    assert 0.6 < len(named) / len(batch.boxes) < 0.85  # not in captions that say nothing, or relations
+
+
+def test_it_learns_which_words_act_where(config: Config, monkeypatch):
+    """What a place reads is supervised in every cross-attention, unless the weight is 0."""
+    seen = []
+    monkeypatch.setattr(
+        "train.train_base.grounding_loss", lambda maps, *more: seen.append(maps) or grounding_loss(maps, *more)
+    )
+    main(config)
+    (maps,) = seen
+    assert [tuple(one.shape[:2]) for one in maps] == [(2, 256), (2, 64), (2, 64), (2, 64), (2, 64), (2, 256), (2, 256)]
+    for one in maps:
+        torch.testing.assert_close(one.sum(dim=-1), torch.ones(one.shape[:2]))
 
 
 def test_small_objects_have_the_same_say_as_large_ones(config: Config, monkeypatch):

@@ -2,7 +2,7 @@
 
 import gzip
 import importlib.util
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -35,6 +35,21 @@ def token_ids(tokenizer: CLIPTokenizer, texts: list[str], pad_id: int = 0) -> Te
     """
     rows = tokenizer(texts, truncation=True, max_length=77).input_ids
     return torch.tensor([row + [pad_id] * (77 - len(row)) for row in rows])
+
+
+def phrase_tokens(tokenizer: CLIPTokenizer, text: str, phrases: Sequence[str]) -> list[list[int]]:
+    """The places among a text's tokens that each of some phrases has, which stand in it one after another.
+
+    Places that a text of more than 77 tokens loses are left out.
+    """
+    offsets = tokenizer(text, truncation=True, max_length=77, return_offsets_mapping=True).offset_mapping
+    found, start = [], 0
+    for phrase in phrases:
+        start = text.index(phrase, start)
+        end = start + len(phrase)
+        found.append([place for place, (first, last) in enumerate(offsets) if start <= first < last <= end])
+        start = end
+    return found
 
 
 def _byte_letters() -> Iterable[str]:

@@ -125,12 +125,17 @@ def render(scene: Scene, side: int = SIDE) -> np.ndarray:
 
 def web_caption(scene: Scene, rng: np.random.Generator) -> str:
     """A caption as pictures on the web have it: all objects, in any order, and seldom how they stand to each other."""
+    return caption(web_graph(scene, rng))
+
+
+def web_graph(scene: Scene, rng: np.random.Generator) -> SceneGraph:
+    """What such a caption says of a scene."""
     order = [int(i) for i in rng.permutation(len(scene.graph.objects))]
     place = {old: new for new, old in enumerate(order)}
     relations: tuple[Relation, ...] = ()
     if rng.random() < RELATION_CAPTION_RATE:
         relations = tuple(Relation(place[r.subject], r.predicate, place[r.object]) for r in scene.graph.relations)
-    return caption(SceneGraph(tuple(scene.graph.objects[i] for i in order), relations))
+    return SceneGraph(tuple(scene.graph.objects[i] for i in order), relations)
 
 
 def _place(rng: np.random.Generator, count: int) -> tuple[ShapeObject, ...] | None:
