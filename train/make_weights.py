@@ -24,8 +24,6 @@ from train.bases.model_folders import ADAPTERS, CHECKPOINTS, LORAS
 from train.running.command_line import UsageError, run
 
 SCRIPTS = Path(__file__).parent
-# a third of the scripts' defaults: all weights of SG-Mini together are to stay below 90 MB
-GRAPH_CONDITIONING_SIZES = "--graph-dim 64 --graph-hidden 80 --graph-layers 3"
 
 
 @dataclass
@@ -40,13 +38,13 @@ class Config:
 
 @dataclass(frozen=True)
 class Stage:
-    """One script with its options; `made` is the file that it writes, `ships` where it and what is beside it go."""
+    """One script with its options; `made` is the file that it writes, `ships` the folder that it is copied to."""
 
     name: str
     script: str
     options: tuple[str, ...]
     made: Path
-    ships: tuple[tuple[Path, Path], ...] = ()  # files, and the folders that they are copied to
+    ships: Path | None = None
 
     def command(self, folder: Path) -> list[str]:
         """The command line, with the stage's own run directory in `folder`."""
@@ -92,7 +90,6 @@ def stages(folder: Path) -> list[Stage]:
             ships=ADAPTERS,
         ),
         *_adapter_stages(folder, base, knowledge),
-        *_graph_conditioning_stages(folder, base, pictures),
     ]
 
 
@@ -116,22 +113,8 @@ def _adapter_stages(folder: Path, base: Path, knowledge: Path) -> Iterator[Stage
     yield adapter("ii", "train_lora", f"--structure-clip {knowledge}", ships=LORAS)
 
 
-def _graph_conditioning_stages(folder: Path, base: Path, pictures: Path) -> Iterator[Stage]:
-    """Both of (gc)."""
-    variant, aligned = VARIANTS["gc"], folder / "gca.safetensors"
-    common = f"--base {base} --picture-tower {pictures} {GRAPH_CONDITIONING_SIZES}"
-    yield _stage("gca", "train_gca", f"{common} --out {aligned}", aligned)
-    out, lora = (folder / name for name in (variant.adapter_names(sg_mini.NAME)[0], variant.file_name(sg_mini.NAME)))
-    options = f"{common} --rank 8 --aligned {aligned} --out {out}"
-    yield _stage("gc", "train_graph_conditioning", options, out, ships=ADAPTERS, beside={lora: LORAS})
-
-
-def _stage(
-    name: str, script: str, options: str, made: Path, ships: Path | None = None, beside: dict[Path, Path] | None = None
-) -> Stage:
-    """`ships` is the folder that `made` is copied to, `beside` has other files of the script with theirs."""
-    places = {made: ships} if ships else {}
-    return Stage(name, script, tuple(options.split()), made, tuple((places | (beside or {})).items()))
+def _stage(name: str, script: str, options: str, made: Path, ships: Path | None = None) -> Stage:
+    return Stage(name, script, tuple(options.split()), made, ships)
 
 
 def main(config: Config) -> None:
@@ -172,7 +155,7 @@ def make(stage: Stage, folder: Path) -> None:
 
 def ship(done: list[Stage], base: Path) -> None:
     """Copies what ships into models/, now that all of it is made."""
-    for path, folder in [(base, CHECKPOINTS), *(copied for stage in done for copied in stage.ships)]:
+    for path, folder in [(base, CHECKPOINTS), *((stage.made, stage.ships) for stage in done if stage.ships)]:
         place = folder / path.name
         with whole_file(place) as file:
             shutil.copyfile(path, file)

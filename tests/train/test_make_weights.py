@@ -26,7 +26,7 @@ def two_stages(tmp_path: Path, monkeypatch) -> list[Stage]:
     a, b, c, flag = (tmp_path / name for name in ("a", "b", "c", "fail"))
     made = [
         Stage("one", "copy", (str(a), str(b), str(tmp_path / "never")), b),
-        Stage("two", "copy", (str(b), str(c), str(flag)), c, ((c, tmp_path / "models"),)),
+        Stage("two", "copy", (str(b), str(c), str(flag)), c, ships=tmp_path / "models"),
     ]
     monkeypatch.setattr(make_weights, "stages", lambda folder: made)
     monkeypatch.setattr(make_weights, "CHECKPOINTS", tmp_path / "models")
@@ -43,8 +43,7 @@ def test_each_stage_uses_only_what_those_before_it_made(tmp_path: Path):
 
 def test_every_weight_that_ships_is_made(tmp_path: Path):
     shipped = {path.relative_to(MODELS) for path in MODELS.rglob("*.safetensors")}
-    copied = [pair for stage in stages(tmp_path) for pair in stage.ships]
-    made = {(folder / path.name).relative_to(MODELS) for path, folder in copied}
+    made = {(stage.ships / stage.made.name).relative_to(MODELS) for stage in stages(tmp_path) if stage.ships}
     # the prior of arrangements is trained on annotations that have to be fetched first: train/train_arrange.py
     assert made | {Path("checkpoints/sg_mini.safetensors"), Path("arrange/layout-prior.safetensors")} == shipped
 
