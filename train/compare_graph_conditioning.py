@@ -54,7 +54,6 @@ CHUNK = 10  # graphs at once
 
 @dataclass
 class Config:
-    base: str = sg_mini.NAME
     graphs: int = 250
     """test graphs of a split"""
     samples: int = 2
@@ -99,7 +98,7 @@ class Bench:
             "own picture first": self.own_picture_first(split, adapter),
         }
         figures = {key: value for key, value in found.items() if key in (*METRICS, OOR)} | apart
-        cost = training_cost(variant_files(adapter, self.config.base)[1:])
+        cost = training_cost(variant_files(adapter, sg_mini.NAME)[1:])
         return Row(split.name, name, figures, *cost), pictures[:SHOWN, 0]
 
     def pictures(self, split: Split, name: str, adapter: str) -> np.ndarray:
@@ -115,7 +114,7 @@ class Bench:
     @torch.no_grad()
     def own_picture_first(self, split: Split, adapter: str) -> float | None:
         """How often a graph's vector has its own true picture nearest, of those of the first graphs of a split."""
-        condition = load_variant(load_base(self.config.base).to(self.device).freeze(), adapter)
+        condition = load_variant(load_base(sg_mini.NAME).to(self.device).freeze(), adapter)
         if not isinstance(condition, GraphConditioningConditioner):
             return None
         places = range(min(AMONG, len(split.graphs)))
@@ -126,7 +125,7 @@ class Bench:
 
     def _draw(self, split: Split, adapter: str, places: Sequence[int]) -> Iterator[tuple[int, list[np.ndarray]]]:
         config = self.config
-        base = load_base(config.base).to(self.device).freeze()  # one of its own: adapters change its UNet
+        base = load_base(sg_mini.NAME).to(self.device).freeze()  # one of its own: adapters change its UNet
         condition, count = load_variant(base, adapter), len(split.graphs)
         noise = torch.stack([starting_noise(base, config.seed + s, count) for s in range(config.samples)])
 
@@ -141,13 +140,13 @@ class Bench:
 
     def _settings(self, split: Split, adapter: str) -> dict[str, Any]:
         """What pictures were drawn with; others of the same name are refused."""
-        config, weights = self.config, [fingerprint(path) for path in variant_files(adapter, self.config.base)]
+        config, weights = self.config, [fingerprint(path) for path in variant_files(adapter, sg_mini.NAME)]
         return {"weights": weights, "data": split.fingerprint(), "steps": config.steps, "first seed": config.seed}
 
 
 def adapters(config: Config) -> dict[str, str]:
     """What is compared, by row: a variant's name, or the path of an adapter file; what is not trained is left out."""
-    files = {name: config.ablation / name / VARIANT.adapter_names(config.base)[0] for name in ABLATION}
+    files = {name: config.ablation / name / VARIANT.adapter_names(sg_mini.NAME)[0] for name in ABLATION}
     found = {name: str(path) for name, path in files.items() if path.exists()}
     if missing := [str(files[name]) for name in ABLATION if name not in found]:
         print(f"left out, for they are not trained: {', '.join(missing)}")

@@ -100,6 +100,8 @@ def test_it_writes_a_lora_and_an_adapter_that_goes_on_from_the_aligned_one(
         torch.testing.assert_close(file.state_dict[name], tensor, atol=1e-3, rtol=1e-2)
     tensors, header = read_weights(config.out.with_name(f"{LORA}.safetensors"))
     assert header["scene_graph.graph_conditioning"] == ADAPTER
+    beside = config.out.with_name(f"{LORA}.safetensors")
+    assert trained_adapter.variant_files(str(config.out), "sg-mini")[1:] == [config.out, beside]
     assert all(tensor.any() for name, tensor in tensors.items() if name.endswith(PARTS[1])), "some of it never learned"
     assert list((config.run_dir / "previews").iterdir())
 

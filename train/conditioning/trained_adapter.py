@@ -89,9 +89,10 @@ def _load(base: BaseModel, name: str, bert: str | None) -> Conditioner:
 def variant_files(name: str, base: str) -> list[Path]:
     """The files that a variant, or the adapter file at a path, is made of, the base's checkpoint first.
 
-    It alone if the variant is not trained yet.
+    It alone if the variant is not trained yet. Beside an adapter at a path the base may be one at a path, too.
     """
-    return [CHECKPOINTS / BASES[base].checkpoint, *_added_files(name, base)]
+    at_a_path = name.endswith(".safetensors") and base not in BASES
+    return [Path(base) if at_a_path else CHECKPOINTS / BASES[base].checkpoint, *_added_files(name, base)]
 
 
 def _added_files(name: str, base: str) -> list[Path]:
