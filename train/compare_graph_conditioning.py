@@ -36,7 +36,8 @@ from train.data.shapes.shapes_dataset import Shapes, ShapesSplit
 from train.objectives.graph_alignment import retrieval
 from train.objectives.picture_features import OF_SG_MINI, open_picture_tower
 from train.report.detected_objects import OOR, DetectedGraphs
-from train.report.graph_conditioning_page import ABLATION, AMONG, TRUE, Row, graph_conditioning_page
+from train.report.graph_conditioning_page import ABLATION, AMONG, Row, graph_conditioning_page
+from train.report.guidance_page import TRUE
 from train.report.guided_pictures import diversity, fidelity, open_judge
 from train.report.metrics import METRICS
 from train.report.network_files import fingerprint

@@ -80,6 +80,7 @@ def test_all_that_is_trained_has_rows_and_pictures_are_drawn_once(
     page = (tmp_path / "graph_conditioning.md").read_text("utf-8")
     rows = [line.split(" | ") for line in page.splitlines() if line.startswith("| held-out")]
     assert [row[1] for row in rows] == ["(i) the graph as a caption", "(gc) GCA and MMD, as shipped", "neither"]
+    assert "of 2 true pictures the graph's own is nearest to the graph's vector (chance 0.5)" in page
     assert page.count("\n| comp") == 3 and (tmp_path / "graph_conditioning.png").exists()
     assert [row[7] for row in rows][0] == "–" and all(row[7] != "–" for row in rows[1:])  # own picture first
     assert [row[-1] for row in rows] == ["– |", "2 |", "2 |"]  # steps of training

@@ -111,7 +111,7 @@ def test_words_are_those_of_the_objects_that_they_name():
 
 
 def test_it_learns_which_words_act_where(config: Config, monkeypatch):
-    """What a place reads is supervised in every cross-attention, unless the weight is 0."""
+    """What a place reads is supervised in every cross-attention; by how much, the golden losses hold."""
     seen = []
     monkeypatch.setattr(
         "train.train_base.grounding_loss", lambda maps, *more: seen.append(maps) or grounding_loss(maps, *more)

@@ -6,9 +6,9 @@ from typing import Any, Protocol
 
 from train.conditioning.conditioners import CAPTION_GUIDANCE
 from train.report.detected_objects import OOR
+from train.report.guidance_page import TRUE
 from train.report.metrics import METRICS
 
-TRUE = 1000  # pictures for the Fréchet distance
 AMONG = 100  # pictures that a graph's vector is to find its own among
 ABLATION = {  # the folders of --ablation, and what their adapters were trained with
     "no-mmd": "GCA, no MMD",
@@ -43,16 +43,16 @@ class Measured(Protocol):
 
 def graph_conditioning_page(rows: Sequence[Row], config: Measured) -> str:
     """The page from all rows."""
-    shown = list(dict.fromkeys(row.name for row in rows))
+    shown, among = list(dict.fromkeys(row.name for row in rows)), min(AMONG, config.graphs)
     words = [
         "# Graph conditioning, measured",
         f"Written by `python train/compare_graph_conditioning.py`, on SG-Mini: {config.graphs} test graphs of Shapes "
         f"a split, without boxes, {config.samples} pictures of each, {config.steps} DDIM steps, guidance "
         f"{CAPTION_GUIDANCE:g}; 95 % intervals. The first four figures are those of [results.md](results.md). *OOR* "
         "is the object occurrence ratio: how many of a graph's objects a detector finds by name, here Shapes' "
-        f"oracle, whatever their colour. *Own picture first*: of {AMONG} true pictures the graph's own is nearest to "
-        f"the graph's vector (chance {1 / AMONG:g}). *Diversity* is LPIPS' formula between pictures of one graph, and "
-        f"*distance to true* a Fréchet distance to {TRUE} true pictures, both on a picture tower of SG-Mini that "
+        f"oracle, whatever their colour. *Own picture first*: of {among} true pictures the graph's own is nearest to "
+        f"the graph's vector (chance {1 / among:.2g}). *Diversity* is LPIPS' formula between pictures of one graph, "
+        f"and *distance to true* a Fréchet distance to {TRUE} true pictures, both on a picture tower of SG-Mini that "
         "nothing was aligned with (AlexNet's and Inception's weights do not ship); they can be held against each "
         "other, and against those of [guidance.md](guidance.md), alone. Steps are those of both stages.",
         _table(rows),

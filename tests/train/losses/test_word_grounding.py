@@ -33,7 +33,7 @@ def test_reading_the_right_words_costs_nothing_and_others_much():
 
 
 def test_a_small_object_counts_as_much_as_a_large_one():
-    """The only place of the inner object, or as many of the outer one's places as are one of its own kind."""
+    """To be wrong at the inner one's only place costs what it costs at all fifteen of the outer one."""
     right = torch.where(OWNERS == torch.tensor([0, 2])[:, None, None], 1, 2)
     inner, outer = right.clone(), right.clone()
     inner[0, 1, 1] = 1
