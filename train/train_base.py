@@ -23,7 +23,7 @@ from transformers import CLIPTextConfig, CLIPTextModelWithProjection
 
 from sg_models.bases import sg_mini
 from sg_models.files.safetensors_file import write_weights
-from sg_models.graph.caption import caption
+from sg_models.graph.caption import caption, mentions
 from sg_models.graph.scene_graph import SceneGraph
 from train.bases.attention import train_attention
 from train.bases.attention_maps import AttentionMaps
@@ -109,14 +109,15 @@ class CaptionSamples:
         return CaptionBatch(self.latents[places], ids, boxes, graph_of, self._words(prompts, graph_of))
 
     def _words(self, prompts: Sequence[tuple[str, SceneGraph | None]], graph_of: Tensor) -> Tensor:
-        """Which object each token of the prompts is of; of captions that say relations, which name objects in another
-        order and more than once, none."""
+        """Which object each token of the prompts is of."""
         words = torch.full((len(prompts), 77), -1)
         first = torch.searchsorted(graph_of, torch.arange(len(prompts))).tolist()
         for row, (text, said) in enumerate(prompts):
-            if said is None or said.relations:
+            if said is None:
                 continue
-            for k, tokens in enumerate(phrase_tokens(self.tokenizer, text, [thing.phrase for thing in said.objects])):
+            spoken = mentions(said)
+            places = phrase_tokens(self.tokenizer, text, [said.objects[k].phrase for k in spoken])
+            for k, tokens in zip(spoken, places, strict=True):
                 words[row, tokens] = first[row] + k
         return words
 

@@ -22,9 +22,15 @@ def caption(graph: SceneGraph) -> str:
         f"{speaker.mention(relation.subject)} {relation.predicate} {speaker.mention(relation.object)}"
         for relation in graph.relations
     ]
-    related = {position for relation in graph.relations for position in (relation.subject, relation.object)}
-    clauses += [speaker.mention(position) for position in range(len(graph.objects)) if position not in related]
+    clauses += [speaker.mention(position) for position in mentions(graph)[2 * len(clauses) :]]
     return ", ".join(clauses)
+
+
+def mentions(graph: SceneGraph) -> list[int]:
+    """The objects in the order in which `caption` says their phrases: those of relations as often as they occur."""
+    of_relations = [position for relation in graph.relations for position in (relation.subject, relation.object)]
+    related = set(of_relations)
+    return of_relations + [position for position in range(len(graph.objects)) if position not in related]
 
 
 def relation_phrase(graph: SceneGraph, relation: Relation) -> str:

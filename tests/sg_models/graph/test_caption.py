@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sg_models.graph.caption import caption
+from sg_models.graph.caption import caption, mentions
 from sg_models.graph.formats import parse_scene_graph
 from sg_models.graph.scene_graph import Relation, SceneGraph, SceneObject
 
@@ -30,6 +30,14 @@ THOROUGH = settings(max_examples=60, deadline=None, suppress_health_check=[Healt
 )  # fmt: skip
 def test_captions(lines: str, expected: str) -> None:
     assert caption(parse_scene_graph(lines)) == expected
+
+
+def test_mentions_are_in_the_order_of_the_caption() -> None:
+    graph = parse_scene_graph("sun\ndog|on|rug\ntree|behind|dog\ncat")
+    text, start = caption(graph), 0
+    for position in mentions(graph):
+        start = text.index(graph.objects[position].phrase, start) + 1
+    assert [graph.objects[k].name for k in mentions(graph)] == ["dog", "rug", "tree", "dog", "sun", "cat"]
 
 
 def test_ordinals_beyond_ten() -> None:

@@ -25,6 +25,7 @@ from train.data.spatial_relations import (
     SURROUNDING,
     Box,
     degrees_from_diagonal,
+    is_nested,
     spatial_relation,
 )
 
@@ -37,7 +38,8 @@ CLEAR_DEGREES = 10  # a pair closer than this to a diagonal has no direction tha
 INSIDE_RATE = 0.15  # of the scenes, where a container and something that fits can be had
 CONTAINERS = ("circle", "square")
 EXTRA_RELATION_RATE = 0.3
-RELATION_CAPTION_RATE = 0.1  # captions from the web seldom say where things are
+RELATION_CAPTION_RATE = 0.1  # captions from the web seldom say where things are …
+NESTING_CAPTION_RATE = 0.5  # … but that one is in another belongs to what they are
 SUPERSAMPLING = 4
 
 SEEDS_PER_SPLIT = 100_000_000
@@ -124,7 +126,10 @@ def render(scene: Scene, side: int = SIDE) -> np.ndarray:
 
 
 def web_caption(scene: Scene, rng: np.random.Generator) -> str:
-    """A caption as pictures on the web have it: all objects, in any order, and seldom how they stand to each other."""
+    """A caption as pictures on the web have it: all objects, in any order, and seldom how they stand to each other.
+
+    What is inside something else it says in half the captions.
+    """
     return caption(web_graph(scene, rng))
 
 
@@ -132,9 +137,9 @@ def web_graph(scene: Scene, rng: np.random.Generator) -> SceneGraph:
     """What such a caption says of a scene."""
     order = [int(i) for i in rng.permutation(len(scene.graph.objects))]
     place = {old: new for new, old in enumerate(order)}
-    relations: tuple[Relation, ...] = ()
-    if rng.random() < RELATION_CAPTION_RATE:
-        relations = tuple(Relation(place[r.subject], r.predicate, place[r.object]) for r in scene.graph.relations)
+    says_all, says_nesting = rng.random(2) < (RELATION_CAPTION_RATE, NESTING_CAPTION_RATE)
+    said = [r for r in scene.graph.relations if says_all or (says_nesting and is_nested(r))]
+    relations = tuple(Relation(place[r.subject], r.predicate, place[r.object]) for r in said)
     return SceneGraph(tuple(scene.graph.objects[i] for i in order), relations)
 
 
