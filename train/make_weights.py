@@ -9,6 +9,7 @@ is in docs/training.md. The prior of *Arrange Scene Graph* ships as well; it is 
 fetched first, by train/train_arrange.py.
 """
 
+import hashlib
 import json
 import shutil
 import subprocess
@@ -20,10 +21,11 @@ from pathlib import Path
 from sg_models.adapters.variants import BERT, CLIP, VARIANTS, noised_clip_name, structure_clip_name
 from sg_models.bases import sg_mini
 from sg_models.files.whole_file import whole_file
-from train.bases.model_folders import ADAPTERS, CHECKPOINTS, LORAS
+from train.bases.model_folders import ADAPTERS, CHECKPOINTS, LORAS, MODELS
 from train.running.command_line import UsageError, run
 
 SCRIPTS = Path(__file__).parent
+SUMS = "SHA256SUMS"
 
 
 @dataclass
@@ -154,12 +156,22 @@ def make(stage: Stage, folder: Path) -> None:
 
 
 def ship(done: list[Stage], base: Path) -> None:
-    """Copies what ships into models/, now that all of it is made."""
+    """Copies what ships into models/, now that all of it is made, and notes what it is there."""
     for path, folder in [(base, CHECKPOINTS), *((stage.made, stage.ships) for stage in done if stage.ships)]:
         place = folder / path.name
         with whole_file(place) as file:
             shutil.copyfile(path, file)
         print(place)
+    with whole_file(MODELS / SUMS) as file:
+        file.write_text(sums(MODELS), "utf-8")
+
+
+def sums(folder: Path) -> str:
+    """The SHA-256 of every file of weights below a folder, as `sha256sum --check` reads them."""
+    paths = sorted(folder.rglob("*.safetensors"))
+    return "".join(
+        f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(folder).as_posix()}\n" for path in paths
+    )
 
 
 if __name__ == "__main__":

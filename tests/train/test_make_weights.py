@@ -1,5 +1,6 @@
 """`make weights`: the stages in their order, what is passed over, and what ships at the end."""
 
+import hashlib
 import sys
 from pathlib import Path
 
@@ -29,7 +30,8 @@ def two_stages(tmp_path: Path, monkeypatch) -> list[Stage]:
         Stage("two", "copy", (str(b), str(c), str(flag)), c, ships=tmp_path / "models"),
     ]
     monkeypatch.setattr(make_weights, "stages", lambda folder: made)
-    monkeypatch.setattr(make_weights, "CHECKPOINTS", tmp_path / "models")
+    for folder in ("CHECKPOINTS", "MODELS"):
+        monkeypatch.setattr(make_weights, folder, tmp_path / "models")
     return made
 
 
@@ -68,6 +70,8 @@ def test_it_goes_on_after_a_failure_and_ships_at_the_end_alone(two_stages: list[
     main(config)
     assert (tmp_path / "models" / "c").read_text() == "xx"
     assert (tmp_path / "models" / "sg_mini.safetensors").read_text() == "base"
+    digest = hashlib.sha256(b"base").hexdigest()
+    assert (tmp_path / "models" / "SHA256SUMS").read_text() == f"{digest}  sg_mini.safetensors\n"
 
 
 def test_until_leaves_early_and_other_options_are_refused(two_stages: list[Stage], tmp_path: Path):

@@ -15,7 +15,7 @@ from sg_models.verification.shapes.silhouettes import COLOURS, SHAPES
 from train.bases.base_model import BaseModel
 from train.bases.clip_towers import SGMiniText
 from train.bases.load import load_base
-from train.bases.model_folders import ADAPTERS, CHECKPOINTS
+from train.bases.model_folders import ADAPTERS, CHECKPOINTS, MODELS
 from train.conditioning.conditioners import GSAConditioner, LayoutConditioner
 from train.conditioning.sampling import draw_graphs, starting_noise
 from train.conditioning.trained_adapter import NO_ADAPTER, load_variant, variant_files
@@ -24,6 +24,7 @@ from train.data.graph_variation import without_boxes
 from train.data.shapes.scene import scene, seeds
 from train.data.shapes.shapes_dataset import ShapesSplit
 from train.losses.layout_losses import share_obeying
+from train.make_weights import SUMS, sums
 from train.report.metrics import METRICS, summary
 from train.report.picture_grid import to_pil
 
@@ -35,6 +36,10 @@ MAX_ADAPTER_BYTES, MAX_ADAPTERS_BYTES = 16_000_000, 80_000_000
 @pytest.fixture(scope="module")
 def sg_mini_base() -> BaseModel:
     return load_base(sg_mini.NAME).freeze()
+
+
+def test_they_are_those_that_everything_was_measured_on():
+    assert sums(MODELS) == (MODELS / SUMS).read_text("utf-8"), "see Weights in CONTRIBUTING.md"
 
 
 def test_checkpoint_is_small():
