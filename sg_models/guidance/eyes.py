@@ -7,7 +7,7 @@ without the gradient through the UNet).
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -35,6 +35,9 @@ class Sight(Protocol):
 
 class Eye(Protocol):
     """Looks at latents."""
+
+    steady: ClassVar[bool]
+    """whether it sees the same of clean latents in every step"""
 
     def latents(self, view: View) -> Tensor:
         """Those latents [B, C, h, w] of a step that it looks at, and that the gradient is taken by."""
@@ -99,6 +102,7 @@ class NoisedEye:
     """Looks at the noisy latents, through an encoder that was trained on them."""
 
     encoder: NoisedEncoder
+    steady: ClassVar[bool] = False
 
     def latents(self, view: View) -> Tensor:
         return view.noisy
@@ -116,6 +120,8 @@ class NoisedEye:
 
 class _OfPredictions:
     """What eyes have in common that look at the clean latents which the model predicts."""
+
+    steady: ClassVar[bool] = True
 
     def latents(self, view: View) -> Tensor:
         return view.clean

@@ -12,6 +12,7 @@ from .view import View
 from .windows import WHOLE
 
 LIKENESSES = (CONTENT, SPATIAL, STYLE)
+Seen = list[Tensor]  # what likeness is measured by, of B pictures: [B, …] each
 
 
 def language(text: Tensor) -> Objective:
@@ -33,16 +34,29 @@ def likeness(kind: str, eye: Eye, picture: Tensor, seed: int = 0) -> Objective:
     clean latents, or those of several pictures, which take turns; an eye for noise sees them with noise of a `seed` of
     its own.
     """
-    compare = {CONTENT: _content, SPATIAL: _spatial, STYLE: _style}[kind]
+    feature, compare = {
+        CONTENT: (_content_of, _cosine),
+        SPATIAL: (_space_of, _space_likeness),
+        STYLE: (_style_of, _style_likeness),
+    }[kind]
+    kept: dict[tuple[int, torch.device], Seen] = {}  # of an eye that sees the same in every step
 
-    def objective(sight: Sight, view: View) -> Tensor:
-        count = len(view.noisy) if len(picture) > 1 else 1
+    def seen_of_picture(count: int, view: View) -> Seen:
+        place = (count, view.noisy.device)
+        if place in kept:
+            return kept[place]
         clean = picture.to(view.noisy)[torch.arange(count) % len(picture)]
         one = torch.randn(clean.shape[1:], generator=torch.Generator().manual_seed(seed))
         noise = one.to(clean).expand_as(clean)  # the same for every picture, whatever batch it is in
         with torch.no_grad():
-            other = eye.look(eye.reference(clean, noise, view), _at(view, len(clean)))
-        return compare(sight, other, len(view.noisy), len(clean))
+            seen = feature(eye.look(eye.reference(clean, noise, view), _at(view, count)), count)
+        if eye.steady:
+            kept[place] = seen
+        return seen
+
+    def objective(sight: Sight, view: View) -> Tensor:
+        count = len(view.noisy)
+        return compare(feature(sight, count), seen_of_picture(count if len(picture) > 1 else 1, view))
 
     return objective
 
@@ -57,19 +71,30 @@ def embed_whole(sight: Sight, count: int) -> Tensor:
     return sight.embed(torch.tensor([WHOLE] * count), torch.arange(count))
 
 
-def _content(sight: Sight, other: Sight, count: int, others: int) -> Tensor:
-    return (embed_whole(sight, count) * embed_whole(other, others)).sum(dim=-1)
+def _content_of(sight: Sight, count: int) -> Seen:
+    return [embed_whole(sight, count)]
 
 
-def _spatial(sight: Sight, other: Sight, count: int, others: int) -> Tensor:
-    ours, theirs = sight.maps[-1], other.maps[-1]
-    difference = ours - F.interpolate(theirs, size=ours.shape[-2:], mode="bilinear")  # [B, C, h, w]
-    return -difference.square().mean(dim=(1, 2, 3))
+def _cosine(ours: Seen, theirs: Seen) -> Tensor:
+    return (ours[0] * theirs[0]).sum(dim=-1)
 
 
-def _style(sight: Sight, other: Sight, count: int, others: int) -> Tensor:
-    pairs = zip(sight.maps, other.maps, strict=True)
-    return torch.stack([-(gram(ours) - gram(theirs)).square().sum(dim=(1, 2)) for ours, theirs in pairs]).sum(dim=0)
+def _space_of(sight: Sight, count: int) -> Seen:
+    return [sight.maps[-1]]
+
+
+def _space_likeness(ours: Seen, theirs: Seen) -> Tensor:
+    resized = F.interpolate(theirs[0], size=ours[0].shape[-2:], mode="bilinear")
+    return -(ours[0] - resized).square().mean(dim=(1, 2, 3))
+
+
+def _style_of(sight: Sight, count: int) -> Seen:
+    return [gram(maps) for maps in sight.maps]
+
+
+def _style_likeness(ours: Seen, theirs: Seen) -> Tensor:
+    pairs = zip(ours, theirs, strict=True)
+    return torch.stack([-(one - other).square().sum(dim=(1, 2)) for one, other in pairs]).sum(dim=0)
 
 
 def gram(maps: Tensor) -> Tensor:

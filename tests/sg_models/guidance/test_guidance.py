@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from sg_models.guidance.eyes import CleanEye, NoisedEye, ShapesTower
+from sg_models.guidance.eyes import CleanEye, NoisedEye, PredictedEye, ShapesTower
 from sg_models.guidance.guidance import Guidance, at_most
 from sg_models.guidance.scales import CONTENT, SPATIAL, STYLE
 from sg_models.guidance.semantic_guidance import gram, language, likeness
@@ -19,6 +19,11 @@ DIM, LIMIT = 16, 0.3
 def noised() -> NoisedEye:
     torch.manual_seed(0)
     return NoisedEye(NoisedEncoder(DIM, [16, 24], depth=2).requires_grad_(False).eval())
+
+
+@pytest.fixture
+def predicted(noised: NoisedEye) -> PredictedEye:
+    return PredictedEye(noised.encoder)
 
 
 @pytest.fixture
@@ -133,6 +138,23 @@ def test_style_and_content_do_not_ask_where_things_are_and_spatial_does(clean):
 def test_an_eye_for_noise_sees_a_reference_at_the_noise_of_the_step(noised):
     picture, noise, start = torch.randn(1, 4, 8, 8), torch.randn(1, 4, 8, 8), view(alpha=0.36)
     assert torch.allclose(noised.reference(picture, noise, start), 0.6 * picture + 0.8 * noise)
+
+
+@pytest.mark.parametrize("kind", [CONTENT, SPATIAL, STYLE])
+@pytest.mark.parametrize("which", ["noised", "predicted", "clean"])
+def test_an_eye_that_sees_the_same_in_every_step_looks_at_a_reference_once(kind, which, request, monkeypatch):
+    eye, picture = request.getfixturevalue(which), torch.randn(1, 4, 8, 8)
+    looks, look = [], type(eye).look
+    monkeypatch.setattr(type(eye), "look", lambda self, x, v: looks.append(v.alpha) or look(self, x, v))
+    again = likeness(kind, eye, picture)
+    for alpha in (0.1, 0.5, 0.9):
+        start = view(alpha=alpha)
+        start.timesteps.fill_(int(1000 * (1 - alpha)))
+        sight = eye.look(eye.latents(start), start)
+        assert torch.equal(again(sight, start), likeness(kind, eye, picture)(sight, start)), alpha
+    references = [looks.count(alpha) - 2 for alpha in (0.1, 0.5, 0.9)]  # but for the sight, and for the objective anew
+    assert references == ([1, 1, 1] if which == "noised" else [1, 0, 0])
+    assert again(eye.look(eye.latents(row(start, 0)), row(start, 0)), row(start, 0)).shape == (1,)
 
 
 @pytest.mark.parametrize("kind", [CONTENT, SPATIAL, STYLE])
