@@ -22,7 +22,7 @@ from comfyui_bench import (
 # isort: split
 import torch
 
-MODES = ("interleave", "append", "replace")
+MODES = ("interleave", "append", "replace", "fuse")
 LONG = "\n".join(f"small very old brown dog#{n}" for n in range(1, 12))  # more words than half of CLIP's places
 SIZES = {
     "phrase_dim": 128,

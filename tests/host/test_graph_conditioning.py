@@ -39,7 +39,7 @@ def conditioner(base, measured, mode: str) -> GraphConditioningConditioner:
     return GraphConditioningConditioner(base, module.requires_grad_(False).eval(), graph_features(CLIP, base))
 
 
-@pytest.mark.parametrize("mode", ["interleave", "append", "replace"])
+@pytest.mark.parametrize("mode", ["interleave", "append", "replace", "fuse"])
 def test_contexts_are_trainings_own(measured, tensors, base, mode):
     graphs = [parse_scene_graph(text) for text in measured["graph_conditioning"]["graphs"]]
     conditions = conditioner(base, measured, mode)(graphs)
