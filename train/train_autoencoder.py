@@ -6,6 +6,7 @@ It is convolutional, so it learns on small crops. Noise on the latents makes the
 of a diffusion model, and keeps the latents from growing without bound.
 """
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +18,11 @@ from torch import Tensor, nn
 
 from sg_models.bases import sg_mini
 from sg_models.files.safetensors_file import read_weights, write_weights
-from sg_models.verification.shapes.silhouettes import SIDE
+from sg_models.verification.shapes.silhouettes import COLOURS, SIDE
 from train.bases.sg_mini_checkpoint import is_sg_mini, load_sg_mini
 from train.data.dataset import TRAIN, VALIDATION
 from train.data.graph_samples import sample_rng
-from train.data.shapes.scene import ShapeObject, relation_between
+from train.data.shapes.scene import relation_between
 from train.data.shapes.shapes_dataset import ShapesSplit
 from train.data.spatial_relations import INSIDE
 from train.report.picture_grid import save_grid
@@ -55,27 +56,53 @@ class Config(LoopConfig):
     out: Path = Path("runs/autoencoder/autoencoder.safetensors")
 
 
+@dataclass(frozen=True)
+class Windows:
+    """B parts of pictures."""
+
+    pictures: Tensor  # [B, 3, C, C] in [-1, 1]
+    weights: Tensor  # [B], how much each counts
+
+
 class Crops:
-    """Windows of Shapes pictures by sample index, each with some object in it: plain background teaches nothing."""
+    """Windows of Shapes pictures by sample index, each with some object in it: plain background teaches nothing.
+
+    One around an object inside another counts the more, the less the two differ in colour: a purple star in blue is to
+    keep its shape as well as a yellow one in black.
+    """
 
     def __init__(self, split: ShapesSplit, crop: int, nested_rate: float, seed: int = 0) -> None:
         self.crop, self.nested_rate, self.seed = crop, nested_rate, seed
-        scenes = split.scenes
+        self.scenes = scenes = split.scenes
         self.pictures = as_tensor(split)
-        self.things = [(i, thing) for i, s in enumerate(scenes) for thing in s.objects]
-        self.nested = [(i, thing) for i, thing in self.things if any(is_inside(thing, o) for o in scenes[i].objects)]
+        self.things = [(i, thing, 1.0) for i, s in enumerate(scenes) for thing in s.objects]
+        self.nested = [
+            (i, thing, MEAN_CONTRAST / contrast(thing.colour, other.colour))
+            for i, thing, _ in self.things
+            for other in scenes[i].objects
+            if relation_between(thing, other) == INSIDE
+        ]
 
-    def __call__(self, indices: Sequence[int]) -> Tensor:
-        """[B, 3, C, C] in [-1, 1]."""
-        windows = torch.stack([self._window(sample_rng(i, WINDOWS, self.seed)) for i in indices])
-        return (windows.float() / 127.5 - 1).to(memory_format=torch.channels_last)
+    def __call__(self, indices: Sequence[int]) -> Windows:
+        """The windows of some indices, which count up without end."""
+        pictures, weights = zip(*(self._window(sample_rng(i, WINDOWS, self.seed)) for i in indices), strict=True)
+        scaled = torch.stack(pictures).float() / 127.5 - 1
+        return Windows(scaled.to(memory_format=torch.channels_last), torch.tensor(weights))
 
-    def _window(self, rng: np.random.Generator) -> Tensor:
+    def _window(self, rng: np.random.Generator) -> tuple[Tensor, float]:
         pool = self.nested if self.nested and rng.random() < self.nested_rate else self.things
-        which, thing = pool[int(rng.integers(len(pool)))]
+        which, thing, weight = pool[int(rng.integers(len(pool)))]
         half, reach = self.crop / 2, self.crop / 4
         x, y = (int(np.clip(v + rng.uniform(-reach, reach) - half, 0, SIDE - self.crop)) for v in (thing.x, thing.y))
-        return self.pictures[which, :, y : y + self.crop, x : x + self.crop]
+        return self.pictures[which, :, y : y + self.crop, x : x + self.crop], weight
+
+
+def contrast(colour: str, other: str) -> float:
+    """How much two colours differ: the sum of their channels' differences, in grey levels."""
+    return float(np.abs(np.subtract(COLOURS[colour], COLOURS[other])).sum())
+
+
+MEAN_CONTRAST = float(np.mean([contrast(*pair) for pair in itertools.combinations(COLOURS, 2)]))
 
 
 class NoisyAutoencoder(nn.Module):
@@ -109,19 +136,15 @@ def as_tensor(split: ShapesSplit) -> Tensor:
     return torch.from_numpy(pictures).permute(0, 3, 1, 2).contiguous()
 
 
-def is_inside(thing: ShapeObject, other: ShapeObject) -> bool:
-    return relation_between(thing, other) == INSIDE
-
-
-def loss(model: nn.Module, x: Tensor, generator: torch.Generator, step: int) -> tuple[Tensor, dict[str, float]]:
-    x = x.to(generator.device)
+def loss(model: nn.Module, batch: Windows, generator: torch.Generator, step: int) -> tuple[Tensor, dict[str, float]]:
+    x, weights = batch.pictures.to(generator.device), batch.weights.to(generator.device)
     z, reconstruction = model(x, generator)
     difference = reconstruction - x
     # L1 alone is content with the background: most pixels are, so it is every pixel's median
-    value = difference.abs().mean() + SQUARED_WEIGHT * difference.square().mean()
+    error = (difference.abs() + SQUARED_WEIGHT * difference.square()).mean(dim=(1, 2, 3))  # [B]
     deviation = z.mean((0, 2, 3)).square().mean() + (z.std((0, 2, 3)) - 1).square().mean()
     figures = {"l1": difference.abs().mean().item(), "scale": z.std().item()}
-    return value + SCALE_WEIGHT * deviation, figures
+    return (weights * error).mean() + SCALE_WEIGHT * deviation, figures
 
 
 def main(config: Config) -> None:

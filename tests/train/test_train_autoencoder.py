@@ -13,8 +13,21 @@ from sg_models.bases import sg_mini
 from sg_models.files.safetensors_file import read_weights
 from train.bases.sg_mini_checkpoint import load_sg_mini
 from train.data.dataset import TRAIN
+from train.data.shapes.scene import relation_between
 from train.data.shapes.shapes_dataset import ShapesSplit
-from train.train_autoencoder import SCALE_WEIGHT, SQUARED_WEIGHT, Config, Crops, NoisyAutoencoder, loss, main
+from train.data.spatial_relations import INSIDE
+from train.train_autoencoder import (
+    MEAN_CONTRAST,
+    SCALE_WEIGHT,
+    SQUARED_WEIGHT,
+    Config,
+    Crops,
+    NoisyAutoencoder,
+    Windows,
+    contrast,
+    loss,
+    main,
+)
 
 CROP, NESTED_RATE = 48, 0.7
 
@@ -25,14 +38,26 @@ def crops() -> Crops:
 
 
 def test_every_window_has_something_in_it(crops: Crops):
-    windows = crops(range(40))
+    windows = crops(range(40)).pictures
     assert windows.shape == (40, 3, CROP, CROP) and windows.min() >= -1 and windows.max() <= 1
     plain = windows.median(dim=3).values.median(dim=2).values[:, :, None, None]
     assert ((windows - plain).abs().amax(dim=1) > 0.3).any(dim=(1, 2)).all()
 
 
 def test_a_window_is_the_same_at_every_call(crops: Crops):
-    assert torch.equal(crops(range(7, 12)), crops(range(4, 12))[3:])
+    one, other = crops(range(7, 12)), crops(range(4, 12))
+    assert torch.equal(one.pictures, other.pictures[3:]) and torch.equal(one.weights, other.weights[3:])
+
+
+def test_a_window_counts_the_more_the_less_a_nested_object_stands_out(crops: Crops):
+    assert {weight for _, _, weight in crops.things} == {1.0}
+    for which, thing, weight in crops.nested:
+        (outer,) = (o for o in crops.scenes[which].objects if relation_between(thing, o) == INSIDE)
+        assert weight * contrast(thing.colour, outer.colour) == pytest.approx(MEAN_CONTRAST)
+    assert contrast("blue", "purple") == 100 + 20 + 30 < MEAN_CONTRAST < contrast("yellow", "black")
+    shares = [weight for _, _, weight in crops.nested]
+    seen = crops(range(200)).weights
+    assert 0 < ((seen == 1.0).sum() / 200).item() < 0.5 and seen.max().item() == pytest.approx(max(shares))
 
 
 def test_windows_around_a_nested_object_are_as_many_as_they_are_said_to_be(crops: Crops):
@@ -40,8 +65,8 @@ def test_windows_around_a_nested_object_are_as_many_as_they_are_said_to_be(crops
     apart = Crops(ShapesSplit(TRAIN, 1), CROP, NESTED_RATE)
     apart.pictures = torch.stack([torch.full((3, 128, 128), i, dtype=torch.uint8) for i in range(2)])
     thing = crops.things[0][1]
-    apart.things, apart.nested = [(0, thing)], [(1, thing)]
-    share = np.mean([apart._window(np.random.default_rng(i)).float().mean().item() for i in range(1000)])
+    apart.things, apart.nested = [(0, thing, 1.0)], [(1, thing, 2.0)]
+    share = np.mean([apart._window(np.random.default_rng(i))[0].float().mean().item() for i in range(1000)])
     assert share == pytest.approx(NESTED_RATE, abs=0.05)
 
 
@@ -61,8 +86,11 @@ def test_loss_is_of_both_powers_and_of_the_latents_scale():
     latents = 3 * torch.tensor([1.0, -1.0])[:, None, None, None].expand(2, 4, 2, 2) + 0.5
     off = 0.5 + SQUARED_WEIGHT * 0.25
     scale = 0.25 + (latents[:, 0].std().item() - 1) ** 2
-    value, figures = loss(Fixed(latents, x + 0.5), x, torch.Generator(), 0)
+    value, figures = loss(Fixed(latents, x + 0.5), Windows(x, torch.ones(2)), torch.Generator(), 0)
     assert value.item() == pytest.approx(off + SCALE_WEIGHT * scale)
+    far = x + torch.tensor([0.5, 0.0])[:, None, None, None]
+    value, _ = loss(Fixed(latents, far), Windows(x, torch.tensor([3.0, 1.0])), torch.Generator(), 0)
+    assert value.item() == pytest.approx(1.5 * off + SCALE_WEIGHT * scale)
     assert figures["l1"] == 0.5
 
 
