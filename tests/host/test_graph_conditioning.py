@@ -70,7 +70,7 @@ def test_each_picture_of_a_batch_has_its_graph_in_one_unet_call_per_step(measure
         ("other_kind", ("loud.safetensors", "Graph Conditioning", "graph-conditioning-sg-mini")),
         ("in_encoder", ("gc-errors.safetensors is for Graph Conditioning", "Encode Scene Graph")),
         ("aligned", ("gca.safetensors is a graph encoder", "train/train_graph_conditioning.py with --aligned")),
-        ("mode", ("damaged scene_graph.config", "no mode is called 'sideways'; write interleave, append or replace")),
+        ("mode", ("damaged scene_graph.config", "'sideways'; write interleave, append, replace or fuse")),
         ("two_clips", ("got 2 values at clip and takes one",)),
         ("fewer", ("Graph Conditioning got 2 graphs for a batch of 1",)),
     ],
