@@ -73,7 +73,7 @@ class Crops:
 
     def __init__(self, split: ShapesSplit, crop: int, nested_rate: float, seed: int = 0) -> None:
         self.crop, self.nested_rate, self.seed = crop, nested_rate, seed
-        self.scenes = scenes = split.scenes
+        scenes = split.scenes
         self.pictures = as_tensor(split)
         self.things = [(i, thing, 1.0) for i, s in enumerate(scenes) for thing in s.objects]
         self.nested = [

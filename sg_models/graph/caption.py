@@ -22,7 +22,7 @@ def caption(graph: SceneGraph) -> str:
         f"{speaker.mention(relation.subject)} {relation.predicate} {speaker.mention(relation.object)}"
         for relation in graph.relations
     ]
-    clauses += [speaker.mention(position) for position in mentions(graph)[2 * len(clauses) :]]
+    clauses += [speaker.mention(position) for position in mentions(graph)[2 * len(graph.relations) :]]
     return ", ".join(clauses)
 
 

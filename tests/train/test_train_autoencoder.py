@@ -51,8 +51,9 @@ def test_a_window_is_the_same_at_every_call(crops: Crops):
 
 def test_a_window_counts_the_more_the_less_a_nested_object_stands_out(crops: Crops):
     assert {weight for _, _, weight in crops.things} == {1.0}
+    scenes = ShapesSplit(TRAIN, 32).scenes
     for which, thing, weight in crops.nested:
-        (outer,) = (o for o in crops.scenes[which].objects if relation_between(thing, o) == INSIDE)
+        (outer,) = (o for o in scenes[which].objects if relation_between(thing, o) == INSIDE)
         assert weight * contrast(thing.colour, outer.colour) == pytest.approx(MEAN_CONTRAST)
     assert contrast("blue", "purple") == 100 + 20 + 30 < MEAN_CONTRAST < contrast("yellow", "black")
     shares = [weight for _, _, weight in crops.nested]
