@@ -61,13 +61,18 @@ class GraphSignal(nn.Module):
 
         `is_null` [B] bool says which graphs are left out: their vectors do not matter, and their texts should be empty.
         """
+        words = self.words(states, vectors)
+        if is_null is not None:
+            words = torch.where(is_null[:, None, None], self.null_graph.to(states), words)
+        return put_in(states, ends, words, self.mode)
+
+    def words(self, states: Tensor, vectors: Tensor) -> Tensor:
+        """The G behind each of the states [B, L, D], of graph vectors [B, J]: [B, L, D]."""
         words = self.project(vectors).to(states)[:, None].expand_as(states)  # [B, L, D]
         if self.mode == FUSE:
             every = vectors[:, None].expand(-1, states.shape[1], -1)
             words = words + self.ask(torch.cat([every, states.to(every)], dim=-1)).to(states)
-        if is_null is not None:
-            words = torch.where(is_null[:, None, None], self.null_graph.to(states), words)
-        return put_in(states, ends, words, self.mode)
+        return words
 
     def without_graph(self, states: Tensor, ends: Tensor) -> Tensor:
         """The context of "no graph" from an empty text's states [B, L, D], with its end-of-text places [B]."""

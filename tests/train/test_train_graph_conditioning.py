@@ -16,6 +16,7 @@ from sg_models.graph.formats import parse_scene_graph
 from sg_models.layers.graph_vector import of_length
 from sg_models.layers.picture_tower import PictureTower
 from train import train_gca, train_graph_conditioning
+from train.bases.dry_run import estimate
 from train.bases.sg_mini_checkpoint import load_sg_mini
 from train.conditioning import trained_adapter, trained_unet
 from train.conditioning.graph_conditioner import GraphConditioningConditioner
@@ -33,6 +34,7 @@ from train.objectives.graph_conditioning import (
     GraphConditioningDenoiser,
     GraphConditioningObjective,
     adapter_sizes,
+    make_plan,
     parameter_groups,
 )
 from train.report import previews
@@ -249,11 +251,15 @@ def test_a_dry_run_prints_what_it_would_take(config: Config, capsys: pytest.Capt
     lora = capsys.readouterr().out
     main(replace(config, dry_run=True, base="sg-mini", unet="full"))
     full = capsys.readouterr().out
-
     def trained(text: str) -> int:
         return int(text.splitlines()[0].split()[-1].replace(",", ""))
 
     assert 0 < trained(lora) < trained(full) and not config.run_dir.exists()
+
+
+def test_a_dry_run_counts_what_each_word_makes_of_the_vector(config: Config):
+    plain, fuse = (estimate(replace(config, base="sg-mini", mode=mode), make_plan) for mode in ("interleave", "fuse"))
+    assert plain[0] < fuse[0] and plain[1:3] == fuse[1:3] and plain[3] < fuse[3]
 
 
 def test_what_cannot_be_is_said_in_words(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -122,7 +122,7 @@ def make_plan(sizes: Any, base: EmptyBase) -> Plan:
 
     def forward(count: int) -> Tensor:
         noisy, timesteps, states = base.inputs(count)
-        word = adapter.signal.project(torch.empty(count, base.context_dim))[:, None]  # [B, 1, D]
-        return base.predict(noisy, timesteps, torch.cat([states[:, 1:], word], dim=1))
+        words = adapter.signal.words(states, torch.empty(count, base.context_dim))  # [B, 77, D]
+        return base.predict(noisy, timesteps, torch.cat([states[:, 1:], words[:, :1]], dim=1))
 
     return Plan(model, forward)
