@@ -28,7 +28,7 @@ from sg_models.graph.scene_graph import SceneGraph
 from train.bases.attention import train_attention
 from train.bases.attention_maps import AttentionMaps
 from train.bases.base_model import BaseModel, predict
-from train.bases.clip_tokenizer import clip_tokenizer, phrase_tokens, token_ids
+from train.bases.clip_tokenizer import clip_tokenizer, phrase_owners, token_ids
 from train.bases.model_folders import CHECKPOINTS
 from train.bases.sg_mini_checkpoint import load_sg_mini, sg_mini_tensors
 from train.conditioning.conditioners import GRAPH_PROMPT, CaptionConditioner
@@ -110,16 +110,12 @@ class CaptionSamples:
 
     def _words(self, prompts: Sequence[tuple[str, SceneGraph | None]], graph_of: Tensor) -> Tensor:
         """Which object each token of the prompts is of."""
-        words = torch.full((len(prompts), 77), -1)
         first = torch.searchsorted(graph_of, torch.arange(len(prompts))).tolist()
-        for row, (text, said) in enumerate(prompts):
-            if said is None:
-                continue
-            spoken = mentions(said)
-            places = phrase_tokens(self.tokenizer, text, [said.objects[k].phrase for k in spoken])
-            for k, tokens in zip(spoken, places, strict=True):
-                words[row, tokens] = first[row] + k
-        return words
+        spoken = [
+            [(start + k, said.objects[k].phrase) for k in mentions(said)] if said else []
+            for start, (_, said) in zip(first, prompts, strict=True)
+        ]
+        return phrase_owners(self.tokenizer, [text for text, _ in prompts], spoken)
 
     def _place(self, rng: np.random.Generator) -> int:
         if self.nested and rng.random() < self.nested_rate:

@@ -65,6 +65,9 @@ class Config(LoopConfig, TrainingOptions, DatasetOptions, PictureOptions, Alignm
     """whether the graph encoder starts aligned and is kept so; --no-gca is the paper's ablation and starts anew"""
     reconstruction_weight: float = 0.7
     """λ, of denoising; 1 - λ is that of all alignment"""
+    grounding_weight: float = 0.1
+    """of how well each place of a picture reads the words of the object whose box is there; not the paper's, where 0.
+    In the mode replace there are no words"""
     steps: int = 4000
     batch_size: int = 32
     learning_rate: float = 1e-3
@@ -85,6 +88,10 @@ def check_options(config: Config) -> None:
     check_alignment(config, config.batch_size)
     if not 0 <= config.reconstruction_weight <= 1:
         raise UsageError(f"--reconstruction-weight is a part, 0 to 1, and not {config.reconstruction_weight:g}")
+    if config.grounding_weight and config.gradient_checkpointing:
+        raise UsageError(
+            "--gradient-checkpointing keeps nothing of what the UNet reads; write --grounding-weight 0 with it"
+        )
     if config.shards:
         raise UsageError("graph conditioning learns from pictures, which shards do not hold; leave out --shards")
 
@@ -121,6 +128,8 @@ def main(config: Config) -> None:
     train_attention(base.unet)
     alignment = Alignment(tower.dim, config.queue, pairs=config.gca, discrepancy=config.mmd)
     model = GraphConditioningDenoiser(base, adapter, alignment, config.unet, config.rank)
+    if config.grounding_weight:
+        model.keep_maps()
     if config.half_unet:
         keep_frozen_in(base.unet, config.mixed_precision)
     splits = training_split(data, config.pictures, PICTURES), data.split(VALIDATION, VALIDATION_PICTURES)
@@ -137,6 +146,7 @@ def main(config: Config) -> None:
         encode,
         reconstruction_weight=config.reconstruction_weight,
         alignment_weight=config.alignment_weight,
+        grounding_weight=config.grounding_weight,
         large_area=data.large_area,
         timestep_power=config.timestep_power,
     )

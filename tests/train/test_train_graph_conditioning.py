@@ -34,6 +34,7 @@ from train.objectives.graph_conditioning import (
     GraphConditioningDenoiser,
     GraphConditioningObjective,
     adapter_sizes,
+    context_owners,
     make_plan,
     parameter_groups,
 )
@@ -205,6 +206,40 @@ def test_every_term_counts_by_its_weight_and_is_logged_by_itself(base):
         assert figures == {"reconstruction": 1.0, ALIGNMENT: 10.0, MMD: 100.0}
     value, figures = objective(base, 0.5).together(torch.tensor(1.0), {})
     assert value.item() == 0.5 and figures == {"reconstruction": 1.0}
+    settings = objective(base, 0.5)
+    settings.grounding_weight = 0.1
+    value, figures = settings.together(torch.tensor(1.0), {"grounding": torch.tensor(20.0)})
+    assert value.item() == 2.5 and figures == {"reconstruction": 1.0, "grounding": 20.0}
+
+
+def test_places_are_taught_whose_words_to_read(base, config: Config):
+    """Of the boxes alone: nothing else has a weight, and what is left out has no say."""
+    model, settings = denoiser(base, replace(config, mode="fuse")), objective(base, 0.0)
+    settings.grounding_weight = 1.0
+    noisy, timesteps = torch.randn(COUNT, 4, 16, 16), torch.full((COUNT,), 500)
+    assert "grounding" not in settings.predict(model, noisy, timesteps, pictured())[1]
+    model.keep_maps()
+    optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=1e-3)
+    values = []
+    for _ in range(12):
+        predicted, terms = settings.predict(model, noisy, timesteps, pictured())
+        value, figures = settings.together(0.0 * predicted.sum(), {"grounding": terms["grounding"]})
+        optimizer.zero_grad()
+        value.backward()
+        optimizer.step()
+        values.append(figures["grounding"])
+    assert values[-1] < 0.97 * values[0]
+    assert model.adapter.signal.ask[0].weight.grad.any(), "what stands behind the words learns nothing of it"
+    assert settings.predict(model, noisy, timesteps, pictured(null=True))[1]["grounding"].item() == 0.0
+
+
+def test_a_place_of_the_context_is_of_the_object_that_its_word_names():
+    words = torch.tensor([[-1, 0, 0, -1, 1, -1, -1, -1, -1, -1, -1, -1, -1, -1]])  # start, red circle, comma, square
+    ends = torch.tensor([5])
+    assert context_owners(words, ends, "append")[0].tolist() == words[0].tolist()
+    assert context_owners(words, ends, "replace")[0].tolist() == [-1] * 14
+    assert context_owners(words, ends, "interleave")[0].tolist() == [-1, -1, 0, -1, 0, -1, -1, -1, 1] + [-1] * 5
+    assert context_owners(words, ends, "fuse")[0].tolist() == [-1, -1, 0, 0, 0, 0, -1, -1, 1, 1] + [-1] * 4
 
 
 @pytest.mark.parametrize(("weight", "learns"), [(1.0, {"unet", "adapter"}), (0.0, {"adapter"})])
@@ -251,6 +286,7 @@ def test_a_dry_run_prints_what_it_would_take(config: Config, capsys: pytest.Capt
     lora = capsys.readouterr().out
     main(replace(config, dry_run=True, base="sg-mini", unet="full"))
     full = capsys.readouterr().out
+
     def trained(text: str) -> int:
         return int(text.splitlines()[0].split()[-1].replace(",", ""))
 
@@ -265,6 +301,8 @@ def test_a_dry_run_counts_what_each_word_makes_of_the_vector(config: Config):
 def test_what_cannot_be_is_said_in_words(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     with pytest.raises(UsageError, match="--reconstruction-weight is a part"):
         main(replace(config, reconstruction_weight=2.0))
+    with pytest.raises(UsageError, match="write --grounding-weight 0 with it"):
+        main(replace(config, gradient_checkpointing=True))
     with pytest.raises(UsageError, match="shards do not hold; leave out --shards"):
         main(replace(config, shards=tmp_path))
     with pytest.raises(AdapterError, match="no aligned graph encoder .*gca.safetensors; run train/train_gca.py"):

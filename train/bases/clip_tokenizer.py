@@ -52,6 +52,21 @@ def phrase_tokens(tokenizer: CLIPTokenizer, text: str, phrases: Sequence[str]) -
     return found
 
 
+def phrase_owners(
+    tokenizer: CLIPTokenizer, texts: Sequence[str], mentions: Sequence[Sequence[tuple[int, str]]]
+) -> Tensor:
+    """Which object each token of some texts is of, -1 for none: [B, 77].
+
+    `mentions` has for each text the numbers and phrases of the objects that it names, in the order in which it does.
+    """
+    owners = torch.full((len(texts), 77), -1)
+    for row, text, named in zip(owners, texts, mentions, strict=True):
+        places = phrase_tokens(tokenizer, text, [phrase for _, phrase in named])
+        for (thing, _), tokens in zip(named, places, strict=True):
+            row[tokens] = thing
+    return owners
+
+
 def _byte_letters() -> Iterable[str]:
     """The printable stand-ins of the 256 bytes, in the order in which CLIP's vocabulary begins."""
     printable = [
