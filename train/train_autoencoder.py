@@ -9,6 +9,7 @@ of a diffusion model, and keeps the latents from growing without bound.
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +32,6 @@ from train.running.loop import LoopConfig, train
 
 SQUARED_WEIGHT = 4.0
 WINDOWS = 0  # what a sample's random numbers are for, beside other scripts' uses of the same index
-SCALE_WEIGHT = 0.02  # of the latents' distance from zero mean and unit scale
 
 
 @dataclass
@@ -48,7 +48,9 @@ class Config(LoopConfig):
     nested_rate: float = 0.7
     """of the windows are around an object inside another: the hardest thing to keep"""
     latent_noise: float = 0.05
-    """standard deviation, in units of the latents' own"""
+    """standard deviation, in units of the latents' own: stretching them does not outshout it"""
+    scale_weight: float = 0.02
+    """of the latents' distance from zero mean and unit scale"""
     init_from: Path | None = None
     """what this script wrote, or a checkpoint of SG-Mini, to start from; without one, a fresh autoencoder"""
     decoder_only: bool = False
@@ -117,7 +119,7 @@ class NoisyAutoencoder(nn.Module):
         z = self.autoencoder.encode(x).latents.float()
         noisy = z
         if generator is not None:
-            noisy = z + self.noise * torch.randn(z.shape, generator=generator, device=z.device)
+            noisy = z + self.noise * z.std() * torch.randn(z.shape, generator=generator, device=z.device)
         return z, self.autoencoder.decode(noisy).sample.float()
 
 
@@ -136,15 +138,21 @@ def as_tensor(split: ShapesSplit) -> Tensor:
     return torch.from_numpy(pictures).permute(0, 3, 1, 2).contiguous()
 
 
-def loss(model: nn.Module, batch: Windows, generator: torch.Generator, step: int) -> tuple[Tensor, dict[str, float]]:
+def loss(
+    model: nn.Module, batch: Windows, generator: torch.Generator, step: int, scale_weight: float
+) -> tuple[Tensor, dict[str, float]]:
     x, weights = batch.pictures.to(generator.device), batch.weights.to(generator.device)
     z, reconstruction = model(x, generator)
     difference = reconstruction - x
     # L1 alone is content with the background: most pixels are, so it is every pixel's median
     error = (difference.abs() + SQUARED_WEIGHT * difference.square()).mean(dim=(1, 2, 3))  # [B]
-    deviation = z.mean((0, 2, 3)).square().mean() + (z.std((0, 2, 3)) - 1).square().mean()
     figures = {"l1": difference.abs().mean().item(), "scale": z.std().item()}
-    return (weights * error).mean() + SCALE_WEIGHT * deviation, figures
+    return (weights * error).mean() + scale_weight * deviation(z), figures
+
+
+def deviation(z: Tensor) -> Tensor:
+    """How far latents [B, 4, h, w] are from zero mean and unit scale, each channel by itself."""
+    return z.mean((0, 2, 3)).square().mean() + (z.std((0, 2, 3)) - 1).square().mean()
 
 
 def main(config: Config) -> None:
@@ -165,7 +173,7 @@ def main(config: Config) -> None:
         save_grid((torch.cat([x, model(x, None)[1]]) / 2 + 0.5).clamp(0, 1), f"{path}.png")
 
     model = NoisyAutoencoder(autoencoder, config.latent_noise)
-    train(config, model, loss, crops, preview=preview, report=report)
+    train(config, model, partial(loss, scale_weight=config.scale_weight), crops, preview=preview, report=report)
     write_weights(config.out, autoencoder.state_dict(), {})
 
 

@@ -18,7 +18,6 @@ from train.data.shapes.shapes_dataset import ShapesSplit
 from train.data.spatial_relations import INSIDE
 from train.train_autoencoder import (
     MEAN_CONTRAST,
-    SCALE_WEIGHT,
     SQUARED_WEIGHT,
     Config,
     Crops,
@@ -87,11 +86,11 @@ def test_loss_is_of_both_powers_and_of_the_latents_scale():
     latents = 3 * torch.tensor([1.0, -1.0])[:, None, None, None].expand(2, 4, 2, 2) + 0.5
     off = 0.5 + SQUARED_WEIGHT * 0.25
     scale = 0.25 + (latents[:, 0].std().item() - 1) ** 2
-    value, figures = loss(Fixed(latents, x + 0.5), Windows(x, torch.ones(2)), torch.Generator(), 0)
-    assert value.item() == pytest.approx(off + SCALE_WEIGHT * scale)
+    value, figures = loss(Fixed(latents, x + 0.5), Windows(x, torch.ones(2)), torch.Generator(), 0, 0.1)
+    assert value.item() == pytest.approx(off + 0.1 * scale)
     far = x + torch.tensor([0.5, 0.0])[:, None, None, None]
-    value, _ = loss(Fixed(latents, far), Windows(x, torch.tensor([3.0, 1.0])), torch.Generator(), 0)
-    assert value.item() == pytest.approx(1.5 * off + SCALE_WEIGHT * scale)
+    value, _ = loss(Fixed(latents, far), Windows(x, torch.tensor([3.0, 1.0])), torch.Generator(), 0, 0.1)
+    assert value.item() == pytest.approx(1.5 * off + 0.1 * scale)
     assert figures["l1"] == 0.5
 
 
@@ -103,7 +102,7 @@ def test_noise_is_what_the_decoder_sees_and_only_in_training():
     with torch.no_grad():
         z, plain = model(x, None)
         same, noisy = model(x, torch.Generator().manual_seed(0))
-        noise = 0.5 * torch.randn(z.shape, generator=torch.Generator().manual_seed(0))
+        noise = 0.5 * z.std() * torch.randn(z.shape, generator=torch.Generator().manual_seed(0))
         assert torch.equal(z, same) and torch.equal(plain, model.autoencoder.decode(z).sample)
         torch.testing.assert_close(noisy, model.autoencoder.decode(z + noise).sample)
     assert not torch.allclose(plain, noisy)
