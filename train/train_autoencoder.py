@@ -47,8 +47,9 @@ class Config(LoopConfig):
     crop: int = 48
     nested_rate: float = 0.7
     """of the windows are around an object inside another: the hardest thing to keep"""
-    latent_noise: float = 0.05
-    """standard deviation, in units of the latents' own: stretching them does not outshout it"""
+    latent_noise: float = 0.1
+    """the largest standard deviation, in units of the latents' own, so that stretching them does not outshout it; each
+    window has one between 0 and this"""
     scale_weight: float = 0.02
     """of the latents' distance from zero mean and unit scale"""
     init_from: Path | None = None
@@ -119,7 +120,8 @@ class NoisyAutoencoder(nn.Module):
         z = self.autoencoder.encode(x).latents.float()
         noisy = z
         if generator is not None:
-            noisy = z + self.noise * z.std() * torch.randn(z.shape, generator=generator, device=z.device)
+            level = self.noise * torch.rand(len(z), 1, 1, 1, generator=generator, device=z.device)
+            noisy = z + level * z.std() * torch.randn(z.shape, generator=generator, device=z.device)
         return z, self.autoencoder.decode(noisy).sample.float()
 
 

@@ -98,11 +98,13 @@ def test_noise_is_what_the_decoder_sees_and_only_in_training():
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = NoisyAutoencoder(AutoencoderTiny(**sg_mini.AUTOENCODER), noise=0.5)
-    x = torch.rand(1, 3, 16, 16) * 2 - 1
+    x = torch.rand(2, 3, 16, 16) * 2 - 1
     with torch.no_grad():
         z, plain = model(x, None)
         same, noisy = model(x, torch.Generator().manual_seed(0))
-        noise = 0.5 * z.std() * torch.randn(z.shape, generator=torch.Generator().manual_seed(0))
+        generator = torch.Generator().manual_seed(0)
+        level = 0.5 * torch.rand(2, 1, 1, 1, generator=generator)
+        noise = level * z.std() * torch.randn(z.shape, generator=generator)
         assert torch.equal(z, same) and torch.equal(plain, model.autoencoder.decode(z).sample)
         torch.testing.assert_close(noisy, model.autoencoder.decode(z + noise).sample)
     assert not torch.allclose(plain, noisy)
