@@ -56,7 +56,7 @@ class Stage:
 def stages(folder: Path) -> list[Stage]:
     """All of them in their order, each on what those before it wrote into `folder`."""
     text, tower = folder / "text.safetensors", folder / "tower.safetensors"
-    autoencoder, decoder, halves = (folder / f"{name}.safetensors" for name in ("autoencoder", "decoder", "halves"))
+    autoencoder, decoder = folder / "autoencoder.safetensors", folder / "decoder.safetensors"
     base, final_text = folder / sg_mini.CHECKPOINT, folder / "text-final.safetensors"
     knowledge = folder / structure_clip_name(sg_mini.NAME)
     pictures, eyes = folder / "picture-tower.safetensors", folder / noised_clip_name(sg_mini.NAME)
@@ -69,13 +69,7 @@ def stages(folder: Path) -> list[Stage]:
             f"--init-from {autoencoder} --decoder-only --steps 6000 --learning-rate 3e-4 --warmup 300 --out {decoder}",
             decoder,
         ),
-        _stage(
-            "halves",
-            "train_autoencoder",
-            f"--init-from {decoder} --steps 5000 --learning-rate 3e-4 --warmup 300 --out {halves}",
-            halves,
-        ),
-        _stage("base", "train_base", f"--text-encoder {text} --autoencoder {halves} --out {base}", base),
+        _stage("base", "train_base", f"--text-encoder {text} --autoencoder {decoder} --out {base}", base),
         _stage(
             "alignment",
             "train_text_encoder",

@@ -2,8 +2,8 @@
 
     python train/train_autoencoder.py
 
-It is convolutional, so it learns on small crops. Noise on the latents makes the decoder forgive the small errors
-of a diffusion model, and keeps the latents from growing without bound.
+It is convolutional, so it learns on small crops. Noise on the latents makes both halves forgive the errors of a
+diffusion model: colours come to lie far apart, and a picture stands where its latents are off by a fifth.
 """
 
 import itertools
@@ -47,10 +47,10 @@ class Config(LoopConfig):
     crop: int = 48
     nested_rate: float = 0.7
     """of the windows are around an object inside another: the hardest thing to keep"""
-    latent_noise: float = 0.1
+    latent_noise: float = 0.35
     """the largest standard deviation, in units of the latents' own, so that stretching them does not outshout it; each
     window has one between 0 and this"""
-    scale_weight: float = 0.02
+    scale_weight: float = 0.2
     """of the latents' distance from zero mean and unit scale"""
     init_from: Path | None = None
     """what this script wrote, or a checkpoint of SG-Mini, to start from; without one, a fresh autoencoder"""
