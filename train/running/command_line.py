@@ -32,7 +32,9 @@ def run(main: Callable[[Options], None], options: type[Options]) -> None:
     """Calls `main` with the options of the command line; see `in_words`."""
     with in_words():
         check_lists_come_once(sys.argv[1:], options)
-        main(tyro.cli(options, description=sys.modules[main.__module__].__doc__))
+        given = tyro.cli(options, description=sys.modules[main.__module__].__doc__)
+        check_weights(given)
+        main(given)
 
 
 def check_lists_come_once(arguments: Sequence[str], options: type) -> None:
@@ -42,6 +44,13 @@ def check_lists_come_once(arguments: Sequence[str], options: type) -> None:
         option = "--" + name.replace("_", "-")
         if get_origin(hint) in (list, tuple) and given.count(option) > 1:
             raise UsageError(f"{option} is given twice; write all of its values after one {option}")
+
+
+def check_weights(options: object) -> None:
+    """Raises `UsageError` for a weight below zero, which would teach the contrary of what its loss is for."""
+    for name, value in vars(options).items():
+        if name.endswith("_weight") and not value >= 0:  # nor is a NaN
+            raise UsageError(f"--{name.replace('_', '-')} is a weight, 0 or more, and not {value:g}")
 
 
 @contextmanager

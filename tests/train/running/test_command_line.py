@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from train.running.command_line import UsageError, check_lists_come_once
+from train.running.command_line import UsageError, check_lists_come_once, run
 
 
 @dataclass
@@ -26,3 +26,25 @@ def test_an_option_of_several_values_that_comes_twice_would_lose_the_first(argum
 
 def test_others_may_come_again_and_the_last_one_counts():
     check_lists_come_once("--graph-files a b --steps 1 --steps 2 --names --graph --ends 1 2".split(), Options)
+
+
+@dataclass
+class Weighted:
+    grounding_weight: float = 0.1
+    learning_rate: float = 1.0
+
+
+def test_a_weight_below_zero_ends_in_a_sentence_before_anything_runs(monkeypatch, capsys: pytest.CaptureFixture):
+    called: list[Weighted] = []
+
+    def main(options: Weighted) -> None:
+        called.append(options)
+
+    for value in ("-0.5", "nan"):
+        monkeypatch.setattr("sys.argv", ["train.py", f"--grounding-weight={value}"])
+        with pytest.raises(SystemExit):
+            run(main, Weighted)
+        assert f"--grounding-weight is a weight, 0 or more, and not {value}" in capsys.readouterr().err
+    monkeypatch.setattr("sys.argv", ["train.py", "--grounding-weight=0"])
+    run(main, Weighted)
+    assert called == [Weighted(grounding_weight=0.0)]
