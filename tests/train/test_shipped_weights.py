@@ -31,6 +31,7 @@ from train.report.picture_grid import to_pil
 STEPS = 8  # in which variants obey as well as in 25 (docs/influence.md)
 MAX_CHECKPOINT_BYTES = 32_000_000
 MAX_ADAPTER_BYTES, MAX_ADAPTERS_BYTES = 16_000_000, 80_000_000
+MAX_WEIGHTS_BYTES = 90_000_000  # of all of them, which every clone has
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +106,10 @@ def test_variants_obey_held_out_graphs_and_better_than_the_caption_does(variant:
 def test_lora_obeys_relations_better_than_the_caption_does(caption_obedience: list[float]):
     relations = METRICS.index("relation accuracy")
     assert obedience("ii")[relations] > caption_obedience[relations]
+
+
+def test_weights_are_small():
+    assert sum(path.stat().st_size for path in MODELS.rglob("*.safetensors")) <= MAX_WEIGHTS_BYTES
 
 
 def test_adapters_are_small_halves():

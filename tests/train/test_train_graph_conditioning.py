@@ -298,6 +298,15 @@ def test_a_dry_run_counts_what_each_word_makes_of_the_vector(config: Config):
     assert plain[0] < fuse[0] and plain[1:3] == fuse[1:3] and plain[3] < fuse[3]
 
 
+def test_a_dry_run_counts_the_maps_that_the_grounding_reads(config: Config):
+    paper, grounded = (
+        estimate(replace(config, base="sg-mini", grounding_weight=weight, batch_size=1), make_plan)
+        for weight in (0.0, 0.1)
+    )
+    finest = 2 * 16**2 * 77 * 2  # bytes of the shares of one block of two heads, in half precision
+    assert paper[:3] == grounded[:3] and grounded[3] - paper[3] > 3 * finest  # such blocks: one down, two up
+
+
 def test_what_cannot_be_is_said_in_words(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     with pytest.raises(UsageError, match="--reconstruction-weight is a part"):
         main(replace(config, reconstruction_weight=2.0))

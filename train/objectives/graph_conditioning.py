@@ -160,11 +160,14 @@ def parameter_groups(model: GraphConditioningDenoiser, learning_rate: float) -> 
 def make_plan(sizes: Any, base: EmptyBase) -> Plan:
     """For `--dry-run`; the picture tower's features are taken to be as wide as the context.
 
-    Where the graph stands among the text does not matter here: it has one place.
+    Where the graph stands among the text does not matter here: it has one place. What the grounding reads is counted,
+    but for its own sums over it.
     """
     adapter = GraphConditioning(adapter_sizes(sizes, base.context_dim, base.context_dim, base.context_dim))
     alignment = Alignment(base.context_dim, sizes.queue, pairs=sizes.gca, discrepancy=sizes.mmd)
     model = GraphConditioningDenoiser(base, adapter, alignment, sizes.unet, sizes.rank)
+    if sizes.grounding_weight:
+        model.keep_maps()
 
     def forward(count: int) -> Tensor:
         noisy, timesteps, states = base.inputs(count)
