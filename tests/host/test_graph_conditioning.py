@@ -21,7 +21,7 @@ from train.conditioning.sampling import sample_latents  # noqa: E402
 
 CHECKPOINT = REPOSITORY / "models" / "checkpoints" / "sg_mini.safetensors"
 TOLERANCE = 1e-5
-LATENT_TOLERANCE = 1e-3
+LATENT_TOLERANCE = 1e-3  # what a run of other sums may change; another graph changes 1e-2 and more
 
 
 @pytest.fixture(scope="module")
@@ -59,8 +59,8 @@ def test_latents_are_the_standalone_samplers_own(measured, tensors, base):
 def test_each_picture_of_a_batch_has_its_graph_in_one_unet_call_per_step(measured):
     result = measured["graph_conditioning_of_a_batch"]
     assert result["batches"] == [4, 4, 4, 4]
-    assert result["alone"] < 1e-4, "a UNet call for two pictures rounds otherwise than two"
-    assert result["second"] < 1e-4, "the second picture of a batch, taken apart, has another graph"
+    assert result["alone"] <= LATENT_TOLERANCE, "a UNet call for two pictures rounds otherwise than two"
+    assert result["second"] <= LATENT_TOLERANCE, "the second picture of a batch, taken apart, has another graph"
     assert min(result["from_base"], result["between_graphs"]) > 1e-2
 
 
