@@ -15,7 +15,6 @@ ABLATION = {  # the folders of --ablation, and what their adapters were trained 
     "no-gca": "MMD, no GCA",
     "neither": "neither",
     "full": "GCA and MMD, the whole UNet instead of a LoRA",
-    "interleave": "GCA and MMD, the vector itself behind each word, as in the paper",
     "append": "GCA and MMD, the vector behind the labels",
     "replace": "GCA and MMD, the vector instead of the labels",
 }
