@@ -56,7 +56,7 @@ PICTURES = 20000  # of Shapes, which has no end
 class Config(LoopConfig, TrainingOptions, DatasetOptions, PictureOptions, AlignmentOptions, GraphSizes):
     mode: Mode = INTERLEAVE
     """where the graph's vector goes among the text: interleave, as in the paper, append, replace, or fuse, where each
-    word makes its own of it"""
+    word asks the graph for its own"""
     unet: Trained = LORA
     """what of the UNet is trained: a LoRA, or full, as in the paper"""
     aligned: Path | None = None

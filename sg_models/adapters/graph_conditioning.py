@@ -10,11 +10,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch_geometric.utils import to_dense_batch
 
 from ..graph.scene_graph import SceneGraph
 from ..layers.graph_batch import GraphBatch, graph_batch
 from ..layers.graph_encoder import GraphEncoder
-from ..layers.graph_signal import GraphSignal
+from ..layers.graph_signal import EncodedGraphs, GraphSignal
 from ..layers.graph_vector import GraphVector
 from .adapter import Adapter, build_module
 from .phrase_features import Features
@@ -55,8 +56,13 @@ class AlignedGraphEncoder(nn.Module):
 
     def vectors(self, graphs: GraphBatch) -> Tensor:
         """A batch of graphs → [B, J]."""
+        return self.encode(graphs).vectors
+
+    def encode(self, graphs: GraphBatch) -> EncodedGraphs:
+        """A batch of graphs → the vector of each, and its objects."""
         objects, relations = self.graph_encoder(graphs.x, graphs.edge_attr, graphs.edge_index)
-        return self.graph_vector(objects, relations, graphs)
+        dense, there = to_dense_batch(objects, graphs.batch, batch_size=graphs.num_graphs)
+        return EncodedGraphs(self.graph_vector(objects, relations, graphs), dense, there)
 
 
 class GraphConditioning(AlignedGraphEncoder):
@@ -76,7 +82,9 @@ class GraphConditioning(AlignedGraphEncoder):
     ) -> None:
         host: dict[str, Any] = {"operations": operations, "dtype": dtype, "device": device}
         super().__init__(config, **host)
-        self.signal = GraphSignal(config["joint_dim"], config["context_dim"], config["mode"], **host)
+        self.signal = GraphSignal(
+            config["joint_dim"], config["graph_dim"], config["context_dim"], config["mode"], **host
+        )
 
     def context(
         self, graphs: Sequence[SceneGraph], features: Sequence[Features], states: Tensor, ends: Tensor
@@ -87,4 +95,4 @@ class GraphConditioning(AlignedGraphEncoder):
         end-of-text tokens.
         """
         batch = graph_batch(graphs, features).to(states.device)
-        return self.signal(states, ends, self.vectors(batch))
+        return self.signal(states, ends, self.encode(batch))

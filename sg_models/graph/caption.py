@@ -40,8 +40,9 @@ def relation_phrase(graph: SceneGraph, relation: Relation) -> str:
 
 
 def labels(graph: SceneGraph) -> str:
-    """The objects alone, in order: "small red circle, large blue square". Of relations it says nothing."""
-    return ", ".join(thing.phrase for thing in graph.objects)
+    """The objects alone, in order: "a small red circle, a large blue square". Of relations it says nothing."""
+    speaker = _Speaker(graph)
+    return ", ".join(speaker.mention(position) for position in range(len(graph.objects)))
 
 
 class _Speaker:

@@ -41,6 +41,8 @@ def write_graph_conditioning(bench: Bench, name: str, mode: str, **changes: Any)
     config = SIZES | {"mode": mode}
     module = pack("sg_models.adapters.graph_conditioning").GraphConditioning(config)
     torch.nn.init.normal_(module.signal.null_graph)
+    if mode == "fuse":  # as after training: it begins with zeros
+        torch.nn.init.normal_(module.signal.project.out.weight)
     halves = {key: tensor.half() for key, tensor in module.state_dict().items()}
     path = write_file(name, "graph-conditioning", config, halves, **changes)
     return bench.load(path), str(path)

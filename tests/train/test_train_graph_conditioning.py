@@ -229,7 +229,7 @@ def test_places_are_taught_whose_words_to_read(base, config: Config):
         optimizer.step()
         values.append(figures["grounding"])
     assert values[-1] < 0.97 * values[0]
-    assert model.adapter.signal.ask[0].weight.grad.any(), "what stands behind the words learns nothing of it"
+    assert model.adapter.signal.project.to_q.weight.grad.any(), "what stands behind the words learns nothing of it"
     assert settings.predict(model, noisy, timesteps, pictured(null=True))[1]["grounding"].item() == 0.0
 
 
@@ -271,7 +271,7 @@ def test_the_unconditional_branch_has_not_the_graph(base, config: Config):
     states, ends = base.encode_with_ends([labels(GRAPHS[0]), ""])
     assert torch.equal(first.positive[0, 0], states[0, 0]) and torch.equal(first.positive[0, 2], states[0, 1])
     assert torch.equal(first.positive[0, 1], first.positive[0, 3]), "the graph is not between the words"
-    assert torch.equal(first.negative[0, 1], model.adapter.signal.null_graph) and ends.tolist() == [6, 1]
+    assert torch.equal(first.negative[0, 1], model.adapter.signal.null_graph) and ends.tolist() == [8, 1]
     assert first.positive.shape == first.negative.shape == (1, 77, 128)
 
 

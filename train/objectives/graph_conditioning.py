@@ -15,7 +15,7 @@ from sg_models.adapters.graph_conditioning import GraphConditioning
 from sg_models.adapters.phrase_features import EncodeGraphs
 from sg_models.graph.caption import labels
 from sg_models.layers.graph_batch import GraphBatch
-from sg_models.layers.graph_signal import FUSE, put_in
+from sg_models.layers.graph_signal import FUSE, EncodedGraphs, put_in
 from train.bases.attention_maps import AttentionMaps
 from train.bases.base_model import BaseModel, predict
 from train.bases.clip_tokenizer import phrase_owners
@@ -32,6 +32,7 @@ from train.objectives.graph_objective import GraphObjective
 
 EMPTY_RATE = 0.10
 GROUNDING = "grounding"  # a term of the loss
+OBJECTS = 8  # of a graph, for what a dry run prints
 WHOLE_UNET_SPEED = 0.01  # what draws already learns this much slower than what is new
 
 
@@ -64,12 +65,12 @@ class GraphConditioningDenoiser(nn.Module):
         Returns the UNet's prediction, the terms of `Alignment`, and the maps of `keep_maps`. A graph that is left out
         is aligned all the same.
         """
-        vectors = self.adapter.vectors(graphs)
-        context = self.adapter.signal(*text, vectors, is_null)
+        encoded = self.adapter.encode(graphs)
+        context = self.adapter.signal(*text, encoded, is_null)
         if self.maps is not None:
             self.maps.found.clear()
         predicted = predict(self.unet, noisy, timesteps, context)
-        return predicted, self.alignment(vectors, pictures), list(self.maps.found) if self.maps else []
+        return predicted, self.alignment(encoded.vectors, pictures), list(self.maps.found) if self.maps else []
 
 
 class GraphConditioningObjective(GraphObjective):
@@ -171,7 +172,9 @@ def make_plan(sizes: Any, base: EmptyBase) -> Plan:
 
     def forward(count: int) -> Tensor:
         noisy, timesteps, states = base.inputs(count)
-        words = adapter.signal.words(states, torch.empty(count, base.context_dim))  # [B, 77, D]
+        objects = torch.empty(count, OBJECTS, sizes.graph_dim)
+        graphs = EncodedGraphs(torch.empty(count, base.context_dim), objects, torch.ones(objects.shape[:2]).bool())
+        words = adapter.signal.words(states, graphs)  # [B, 77, D]
         return base.predict(noisy, timesteps, torch.cat([states[:, 1:], words[:, :1]], dim=1))
 
     return Plan(model, forward)

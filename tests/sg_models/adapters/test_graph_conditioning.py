@@ -43,7 +43,8 @@ def file() -> Adapter:
 
 
 def test_labels_name_the_objects_alone():
-    assert labels(GRAPHS[0]) == "red dog, bike"
+    assert labels(GRAPHS[0]) == "a red dog, a bike"
+    assert labels(parse_scene_graph("bike | on | dog\ndog#2")) == "a bike, a dog, another dog"
 
 
 def test_a_file_holds_what_was_written(file: Adapter, tmp_path: Path):
