@@ -108,7 +108,8 @@ class BaseModel:
         """
         noise = torch.randn(latents.shape, generator=generator, device=latents.device)
         uniform = torch.rand(len(latents), generator=generator, device=latents.device)
-        timesteps = (uniform**timestep_power * self.scheduler.config["num_train_timesteps"]).long()
+        count = self.scheduler.config["num_train_timesteps"]
+        timesteps = (uniform**timestep_power * count).long().clamp(max=count - 1)  # roots of what is just below 1 are 1
         noisy = self.scheduler.add_noise(latents, noise, timesteps)
         return noisy, timesteps, training_target(self.scheduler, latents, noise, timesteps)
 

@@ -15,6 +15,7 @@ from train.bases.base_model import BaseModel, training_target
 from train.bases.clip_tokenizer import clip_tokenizer
 from train.bases.load import load_base
 from train.bases.sg_mini_checkpoint import load_sg_mini
+from train.running.loop import step_generator
 
 TEXTS = [
     "",
@@ -187,6 +188,12 @@ def test_a_timestep_power_below_one_prefers_the_noisy_ones(base: BaseModel):
         for power in (1.0, 0.5)
     ]
     assert means == pytest.approx([1000 / 2, 1000 * 2 / 3], abs=25)
+
+
+def test_the_noisiest_timestep_is_the_last(base: BaseModel):
+    """The uniform numbers of step 956 have one so near 1 that its roots are 1: a run ended there, of index 1000."""
+    latents, generator = torch.zeros(32, 4, 16, 16), step_generator(0, 956, 0, torch.device("cpu"))
+    assert base.add_noise(latents, generator, 0.3)[1].max() == 999
 
 
 def test_nothing_of_a_frozen_base_can_be_trained(base: BaseModel):
