@@ -91,6 +91,12 @@ def test_no_graph_is_not_the_graph(signal: GraphSignal):
     assert signal.null_graph.grad is not None and signal.null_graph.grad.any(), "no graph cannot be learned"
 
 
+def test_no_graph_is_its_own_vector_or_with_fuse_the_word_and_that_vector(signal: GraphSignal):
+    states = torch.randn(1, LENGTH, DIM)
+    behind = signal.no_words(states)
+    assert torch.equal(behind, (states if signal.mode == FUSE else 0) + signal.null_graph.expand_as(states))
+
+
 def test_the_way_into_the_context_is_learned(signal: GraphSignal):
     states, ends = torch.randn(2, LENGTH, DIM), torch.tensor([2, 4])
     signal(states, ends, graphs(2, 3)).square().sum().backward()
